@@ -1,0 +1,1 @@
+"""Agents and sources: what runs at the instrument."""

@@ -1,0 +1,1 @@
+"""Faces of the service: settings, command line, HTTP, dashboard."""

@@ -1,0 +1,1 @@
+"""Reductions: each with its float64 reference and its CPU form."""

@@ -1,0 +1,1 @@
+"""Where products land: stores, ledger on disk, run registry."""

@@ -1,0 +1,1 @@
+"""The ground: what flows and how. No kernel, no sink, no web."""
