@@ -1,0 +1,73 @@
+"""Sets of whole numbers as sorted, disjoint, inclusive ranges: small on the wire however long a run is."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Ranges:
+    """An immutable set of non-negative whole numbers.
+
+    Attributes
+    ----------
+    spans : tuple of (int, int)
+        Inclusive (first, last), sorted, disjoint and not adjacent.
+    """
+
+    spans: tuple[tuple[int, int], ...] = ()
+
+    @classmethod
+    def of(cls, numbers: Iterable[int]) -> Ranges:
+        """Make the set of some numbers, in any order, repeated or not."""
+        return cls.join((n, n) for n in numbers)
+
+    @classmethod
+    def join(cls, spans: Iterable[tuple[int, int]]) -> Ranges:
+        """Make the union of inclusive spans that may overlap."""
+        merged: list[tuple[int, int]] = []
+        for first, last in sorted(spans):
+            if merged and first <= merged[-1][1] + 1:
+                merged[-1] = (merged[-1][0], max(merged[-1][1], last))
+            else:
+                merged.append((first, last))
+        return cls(tuple(merged))
+
+    def __or__(self, other: Ranges) -> Ranges:
+        """Unite."""
+        return Ranges.join((*self.spans, *other.spans))
+
+    def __sub__(self, other: Ranges) -> Ranges:
+        """Take away the numbers of another set."""
+        left: list[tuple[int, int]] = []
+        for first, last in self.spans:
+            at = first
+            for cut_first, cut_last in other.spans:
+                if cut_last < at or cut_first > last:
+                    continue
+                if cut_first > at:
+                    left.append((at, cut_first - 1))
+                at = cut_last + 1
+            if at <= last:
+                left.append((at, last))
+        return Ranges(tuple(left))
+
+    def __contains__(self, number: object) -> bool:
+        """Tell whether a number is in the set."""
+        if not isinstance(number, int):
+            return False
+        at = bisect_right(self.spans, (number, number)) - 1
+        inside = at >= 0 and self.spans[at][0] <= number <= self.spans[at][1]
+        after = at + 1 < len(self.spans) and self.spans[at + 1][0] == number
+        return inside or after
+
+    def __iter__(self) -> Iterator[int]:
+        """Go through the numbers in increasing order."""
+        for first, last in self.spans:
+            yield from range(first, last + 1)
+
+    def __len__(self) -> int:
+        """Count the numbers."""
+        return sum(last - first + 1 for first, last in self.spans)
