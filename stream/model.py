@@ -14,6 +14,8 @@ from .errors import UsageError
 AXES = "tczyx"
 #: A block holds at most this many bytes of raw frames, so that agent and worker memory stay bounded.
 BLOCK_BYTES = 256 * 2**20
+#: A block holds at most this many frames, so that tiny frames do not make blocks of millions.
+BLOCK_FRAMES = 1024
 #: A block lasts at most about this long, so that a slow camera's frames do not wait minutes to be durable.
 BLOCK_SECONDS = 1.0
 
@@ -78,8 +80,14 @@ class Plan:
             raise UsageError(f"rate {self.rate_hz} Hz is not a positive number", "give --rate in frames per second")
         if self.channels and len(self.channels) != self.shape[1]:
             raise UsageError(f"{len(self.channels)} channel names for {self.shape[1]} channels", "name every channel")
-        if not self.axes.endswith("yx") or any(a not in AXES for a in self.axes) or len(set(self.axes)) != len(self.axes):
-            raise UsageError(f"axes {self.axes!r} are not a subset of 'tczyx' that ends in 'yx'", "give for example tzyx")
+        if (
+            not self.axes.endswith("yx")
+            or any(a not in AXES for a in self.axes)
+            or len(set(self.axes)) != len(self.axes)
+        ):
+            raise UsageError(
+                f"axes {self.axes!r} are not a subset of 'tczyx' that ends in 'yx'", "give for example tzyx"
+            )
 
     @property
     def frames(self) -> int:
@@ -155,9 +163,9 @@ class Blocks:
 
     @classmethod
     def of(cls, plan: Plan) -> Blocks:
-        """Cut a plan so that no block exceeds ``BLOCK_BYTES``, or ``BLOCK_SECONDS`` at the planned rate."""
+        """Cut a plan so that no block exceeds ``BLOCK_BYTES``, ``BLOCK_FRAMES``, or ``BLOCK_SECONDS`` at its rate."""
         t_size, c_size, z_size = plan.shape[:3]
-        limit = max(1, BLOCK_BYTES // plan.frame_bytes)
+        limit = max(1, min(BLOCK_FRAMES, BLOCK_BYTES // plan.frame_bytes))
         if plan.rate_hz is not None:
             limit = min(limit, max(1, int(plan.rate_hz * BLOCK_SECONDS)))
         if z_size > limit:

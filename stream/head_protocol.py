@@ -1,0 +1,388 @@
+"""The head's side of the protocol, without sockets, clocks, threads or disks: events in, actions out.
+
+The head keeps runs and introduces agents to workers. It never sees a frame. What is durable it knows from the workers
+while a run goes on, and from the commit records in the store when it seals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import messages as m
+from .ledger import Ledger
+from .model import Loss, Run
+from .ranges import Ranges
+
+Address = bytes
+
+
+@dataclass(frozen=True, slots=True)
+class HeadTiming:
+    """How patient a head is.
+
+    Attributes
+    ----------
+    worker_s : float
+        A worker that says nothing for so long is taken off the list.
+    agent_s : float
+        A run whose agent says nothing for so long is sealed with what is durable.
+    seal_s : float
+        After END the head waits at most so long for the workers' last word before it asks the disk.
+    open_s : float
+        A run is opened with at least one prepared worker within this time, or refused.
+    """
+
+    worker_s: float = 5.0
+    agent_s: float = 60.0
+    seal_s: float = 5.0
+    open_s: float = 60.0
+
+
+# --- events -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FromAgent:
+    """A message from an agent."""
+
+    address: Address
+    message: m.Message
+
+
+@dataclass(frozen=True, slots=True)
+class FromWorker:
+    """A message from a worker."""
+
+    address: Address
+    message: m.Message
+
+
+@dataclass(frozen=True, slots=True)
+class RunCreated:
+    """The store of a run exists (new, or found after a restart with these blocks and frames durable)."""
+
+    run: Run
+    token: str
+    address: Address | None
+    committed: Ranges = field(default_factory=Ranges)
+    stored: Ranges = field(default_factory=Ranges)
+
+
+@dataclass(frozen=True, slots=True)
+class RunSealed:
+    """The store of a run is finished."""
+
+    run: str
+    ledger: Ledger
+    summary: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """The service is going down: no new runs."""
+
+
+Event = FromAgent | FromWorker | RunCreated | RunSealed | Tick | Drain
+
+
+# --- actions ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ToAgent:
+    """Send a message to an agent."""
+
+    address: Address
+    message: m.Message
+
+
+@dataclass(frozen=True, slots=True)
+class ToWorker:
+    """Send a message to a worker."""
+
+    address: Address
+    message: m.Message
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Check the request and create the run's store; answer with ``RunCreated`` or refuse the agent."""
+
+    address: Address
+    opening: m.Open
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Show what is durable."""
+
+    run: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """Finish the store; answer with ``RunSealed``."""
+
+    run: str
+    losses: tuple[Loss, ...]
+
+
+Action = ToAgent | ToWorker | Create | Publish | Seal
+
+
+# --- state ------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Worker:
+    """A worker as the head knows it."""
+
+    name: str
+    slot: str
+    endpoint: str
+    device: str
+    heard: float
+    ready: set[str] = field(default_factory=set)
+
+
+@dataclass
+class LiveRun:
+    """A run that is not sealed yet."""
+
+    run: Run
+    token: str
+    address: Address | None
+    began: float
+    heard: float
+    ledger: Ledger
+    committed: Ranges = field(default_factory=Ranges)
+    welcomed: bool = False
+    ended: float | None = None
+    sealing: bool = False
+
+
+class HeadProtocol:
+    """Decides what the head does.
+
+    Parameters
+    ----------
+    dashboard : str
+        Address of the page, told to agents.
+    timing : HeadTiming
+        How patient to be.
+    """
+
+    def __init__(self, dashboard: str, timing: HeadTiming | None = None) -> None:
+        self.dashboard = dashboard
+        self.timing = timing or HeadTiming()
+        self.draining = False
+        self.workers: dict[Address, Worker] = {}
+        self.runs: dict[str, LiveRun] = {}
+        self._creating: set[str] = set()
+        self._sealed: dict[str, tuple[str, m.Sealed]] = {}
+
+    def handle(self, event: Event, now: float) -> list[Action]:
+        """Take an event, change the state, say what to do."""
+        match event:
+            case FromAgent(address, message):
+                return self._from_agent(address, message, now)
+            case FromWorker(address, message):
+                return self._from_worker(address, message, now)
+            case RunCreated():
+                return self._created(event, now)
+            case RunSealed(run, ledger, summary):
+                return self._sealed_run(run, ledger, summary)
+            case Tick():
+                return self._tick(now)
+            case Drain():
+                self.draining = True
+                return []
+
+    # --- agents ---
+
+    def _from_agent(self, address: Address, message: m.Message, now: float) -> list[Action]:
+        if isinstance(message, m.Open):
+            return self._open(address, message, now)
+        name = getattr(message, "run", "")
+        live = self.runs.get(name)
+        if live is None:
+            finished = self._sealed.get(name)
+            return [ToAgent(address, finished[1])] if finished and isinstance(message, m.End) else []
+        if live.address != address:
+            return []  # not this run's agent; a real one that lost its connection comes back with OPEN and token
+        live.heard = now
+        match message:
+            case m.Lost(_, losses):
+                live.ledger = live.ledger.lose(_within(losses, live.ledger.expected))
+                return []
+            case m.End(_, losses):
+                live.ledger = live.ledger.lose(_within(losses, live.ledger.expected))
+                live.ended = live.ended if live.ended is not None else now
+                return self._maybe_seal(live, now)
+            case m.Ping():
+                return [ToAgent(address, m.Pong(name))]
+            case _:
+                return []
+
+    def _open(self, address: Address, opening: m.Open, now: float) -> list[Action]:
+        for name, (token, sealed) in self._sealed.items():
+            if token == opening.token:
+                return [ToAgent(address, self._welcome_sealed(name, sealed)), ToAgent(address, sealed)]
+        for live in self.runs.values():
+            if live.token == opening.token:
+                live.address, live.heard = address, now
+                return self._welcome(live)
+        if self.draining:
+            return [ToAgent(address, m.Refuse("the service is shutting down", "try again when it is back"))]
+        if opening.token in self._creating:
+            return []
+        self._creating.add(opening.token)
+        return [Create(address, opening)]
+
+    def _welcome_sealed(self, name: str, sealed: m.Sealed) -> m.Welcome:
+        store = str(sealed.summary.get("store", ""))
+        return m.Welcome(name, str(sealed.summary.get("name", "")), store, (), Ranges(), self.dashboard)
+
+    def refused(self, token: str) -> None:
+        """Forget a request whose store could not be made."""
+        self._creating.discard(token)
+
+    def _created(self, event: RunCreated, now: float) -> list[Action]:
+        self._creating.discard(event.token)
+        ledger = Ledger(event.run.plan.frames).store(event.stored)
+        live = LiveRun(event.run, event.token, event.address, now, now, ledger, event.committed)
+        self.runs[event.run.id] = live
+        return [ToWorker(address, m.Serve(event.run.id, event.run.store)) for address in self.workers]
+
+    def _welcome(self, live: LiveRun) -> list[Action]:
+        peers = self._peers(live.run.id)
+        if live.address is None or not (peers or live.welcomed):
+            return []
+        live.welcomed = True
+        run = live.run
+        return [ToAgent(live.address, m.Welcome(run.id, run.name, run.store, peers, live.committed, self.dashboard))]
+
+    def _peers(self, run: str) -> tuple[m.Peer, ...]:
+        return tuple(m.Peer(w.name, w.endpoint) for w in self.workers.values() if run in w.ready)
+
+    # --- workers ---
+
+    def _from_worker(self, address: Address, message: m.Message, now: float) -> list[Action]:
+        if isinstance(message, m.Register):
+            return self._register(address, message, now)
+        worker = self.workers.get(address)
+        if worker is None:
+            return []
+        worker.heard = now
+        match message:
+            case m.Ready(run):
+                return self._ready(worker, run)
+            case m.BlockDone(run, block, frames):
+                return self._block_done(run, block, frames, now)
+            case m.Refuse(what, _, run):
+                return self._not_prepared(run, what)
+            case _:
+                return []
+
+    def _register(self, address: Address, message: m.Register, now: float) -> list[Action]:
+        actions: list[Action] = []
+        if address not in self.workers:
+            for old in [a for a, w in self.workers.items() if w.slot == message.slot]:
+                actions += self._drop_worker(old)
+            self.workers[address] = Worker(message.worker, message.slot, message.endpoint, message.device, now)
+            actions += [ToWorker(address, m.Serve(r, live.run.store)) for r, live in self.runs.items()]
+        return actions
+
+    def _drop_worker(self, address: Address) -> list[Action]:
+        worker = self.workers.pop(address)
+        return [a for run in worker.ready if run in self.runs for a in self._tell_workers(self.runs[run])]
+
+    def _ready(self, worker: Worker, run: str) -> list[Action]:
+        live = self.runs.get(run)
+        if live is None:
+            return []
+        worker.ready.add(run)
+        return self._tell_workers(live) if live.welcomed else self._welcome(live)
+
+    def _tell_workers(self, live: LiveRun) -> list[Action]:
+        if live.address is None or not live.welcomed:
+            return []
+        return [ToAgent(live.address, m.Workers(live.run.id, self._peers(live.run.id)))]
+
+    def _block_done(self, run: str, block: int, frames: Ranges, now: float) -> list[Action]:
+        live = self.runs.get(run)
+        if live is None or block >= len(live.run.plan.blocks):
+            return []
+        live.committed |= Ranges(((block, block),))
+        live.ledger = live.ledger.store(frames)
+        return [Publish(run), *self._maybe_seal(live, now)]
+
+    def _not_prepared(self, run: str, what: str) -> list[Action]:
+        """A worker cannot serve a run: fatal only for a run that nobody has begun to send."""
+        live = self.runs.get(run)
+        if live is None or live.welcomed or live.sealing:
+            return []
+        live.sealing = True
+        refusal = m.Refuse(what, "correct the request and open the run again")
+        told: list[Action] = [ToAgent(live.address, refusal)] if live.address else []
+        return [*told, Seal(run, _all_lost(live.ledger, "worker", what))]
+
+    # --- sealing ---
+
+    def _maybe_seal(self, live: LiveRun, now: float) -> list[Action]:
+        accounted = not live.ledger.unknown.spans
+        waited = live.ended is not None and now - live.ended > self.timing.seal_s
+        if live.sealing or live.ended is None or not (accounted or waited):
+            return []
+        live.sealing = True
+        return [Seal(live.run.id, live.ledger.losses)]
+
+    def _sealed_run(self, run: str, ledger: Ledger, summary: Mapping[str, Any]) -> list[Action]:
+        live = self.runs.pop(run, None)
+        if live is None:
+            return []
+        sealed = m.Sealed(run, ledger.status, ledger.to_json(), summary)
+        self._sealed[run] = (live.token, sealed)
+        while len(self._sealed) > 64:  # answers for agents that ask again; long-finished runs are in the registry
+            self._sealed.pop(next(iter(self._sealed)))
+        told: list[Action] = [ToAgent(live.address, sealed)] if live.address else []
+        return [*told, *(ToWorker(address, m.Over(run)) for address in self.workers)]
+
+    # --- time ---
+
+    def _tick(self, now: float) -> list[Action]:
+        actions: list[Action] = []
+        for address in [a for a, w in self.workers.items() if now - w.heard > self.timing.worker_s]:
+            actions += self._drop_worker(address)
+        for live in list(self.runs.values()):
+            actions += self._tick_run(live, now)
+        return actions
+
+    def _tick_run(self, live: LiveRun, now: float) -> list[Action]:
+        if live.sealing or self.draining:
+            return []
+        if live.ended is not None:
+            return self._maybe_seal(live, now)
+        if not live.welcomed and live.address and now - live.began > self.timing.open_s:
+            return self._not_prepared(live.run.id, "no worker became ready for the run")
+        if now - live.heard > self.timing.agent_s:
+            live.sealing = True
+            why = f"the agent was silent for {self.timing.agent_s:.0f} s"
+            return [Seal(live.run.id, _all_lost(live.ledger, "agent", why))]
+        return []
+
+
+def _within(losses: tuple[Loss, ...], expected: int) -> list[Loss]:
+    """Keep only what the plan knows: an agent cannot lose frames that nobody expects."""
+    return [Loss(k.first, min(k.last, expected - 1), k.where, k.why) for k in losses if k.first < expected]
+
+
+def _all_lost(ledger: Ledger, where: str, why: str) -> tuple[Loss, ...]:
+    return ledger.lose(Loss(a, b, where, why) for a, b in ledger.unknown.spans).losses

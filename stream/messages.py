@@ -1,0 +1,265 @@
+"""The messages of the protocol, as frozen data (docs/protocol.md has the table)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .model import Loss, Plan
+from .ranges import Ranges
+
+#: Spoken by every party; a different number is refused with both numbers named.
+PROTOCOL_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A worker that an agent can send frames to.
+
+    Attributes
+    ----------
+    worker : str
+        Unique to one life of the worker process.
+    endpoint : str
+        ZeroMQ address of its data socket.
+    """
+
+    worker: str
+    endpoint: str
+
+
+# --- agent and head ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Open:
+    """Agent to head: begin a run, or come back to it (the token tells the same agent from another).
+
+    ``maps`` are the calibration arrays, one entry (key, dtype, shape) each, laid one after another in the payload.
+    """
+
+    token: str
+    name: str
+    investigation: str
+    plan: Plan
+    recipe: Mapping[str, Any]
+    keep_raw: bool
+    maps: tuple[tuple[str, str, tuple[int, ...]], ...] = ()
+    payload: memoryview | bytes = b""
+
+
+@dataclass(frozen=True)
+class Welcome:
+    """Head to agent: the run is open; these blocks are already durable."""
+
+    run: str
+    name: str
+    store: str
+    workers: tuple[Peer, ...]
+    committed: Ranges
+    dashboard: str = ""
+
+
+@dataclass(frozen=True)
+class Refuse:
+    """Head or worker to agent: no, and what to do about it."""
+
+    what: str
+    remedy: str = ""
+    run: str = ""
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Head to agent: the workers of a run are now these."""
+
+    run: str
+    workers: tuple[Peer, ...]
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Agent to head: frames that will never come."""
+
+    run: str
+    losses: tuple[Loss, ...]
+
+
+@dataclass(frozen=True)
+class End:
+    """Agent to head: everything that could be sent is acknowledged; the rest is lost as listed."""
+
+    run: str
+    losses: tuple[Loss, ...]
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """Head to agent: the run is finished; ``ledger`` and ``summary`` are JSON types."""
+
+    run: str
+    status: str
+    ledger: Mapping[str, Any]
+    summary: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Ping:
+    """Any party to another: I am here; ``stages`` may carry its stage reports as JSON types."""
+
+    run: str = ""
+    stages: tuple[Mapping[str, Any], ...] = ()
+    late: int = 0
+
+
+@dataclass(frozen=True)
+class Pong:
+    """Answer to a ping."""
+
+    run: str = ""
+
+
+# --- agent and worker -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Join:
+    """Agent to worker: I will send frames of this run; counters of this session start at zero."""
+
+    run: str
+    session: int
+
+
+@dataclass(frozen=True)
+class Credit:
+    """Worker to agent: so many bytes may have been sent since the session began (cumulative)."""
+
+    run: str
+    session: int
+    granted: int
+
+
+@dataclass(frozen=True)
+class FrameData:
+    """Agent to worker: one frame; the payload is the raw uint16 image, little-endian, row by row."""
+
+    run: str
+    session: int
+    number: int
+    timestamp_ns: int
+    checksum: int
+    payload: memoryview | bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True)
+class Flush:
+    """Agent to worker: this block will only ever have these frames; commit it with them."""
+
+    run: str
+    session: int
+    block: int
+    frames: Ranges
+
+
+@dataclass(frozen=True)
+class Committed:
+    """Worker to agent: all blocks of the run that this worker knows to be durable (cumulative)."""
+
+    run: str
+    blocks: Ranges
+
+
+@dataclass(frozen=True)
+class Corrupt:
+    """Worker to agent: a frame's payload does not match its checksum; send it again."""
+
+    run: str
+    number: int
+
+
+# --- worker and head --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Register:
+    """Worker to head: I exist, under this slot of the tier, and listen there."""
+
+    worker: str
+    slot: str
+    endpoint: str
+    device: str
+
+
+@dataclass(frozen=True)
+class Serve:
+    """Head to worker: prepare for a run whose description lies in the store."""
+
+    run: str
+    store: str
+
+
+@dataclass(frozen=True)
+class Ready:
+    """Worker to head: prepared for a run."""
+
+    run: str
+
+
+@dataclass(frozen=True)
+class Over:
+    """Head to worker: a run is finished; forget it."""
+
+    run: str
+
+
+@dataclass(frozen=True)
+class BlockDone:
+    """Worker to head: a block is durable.
+
+    ``reduced`` and ``durable`` are latency histograms (counts a bucket, and the sum in seconds) of its frames.
+    """
+
+    run: str
+    block: int
+    frames: Ranges
+    raw_bytes: int
+    stored_bytes: int
+    reduced: tuple[tuple[int, ...], float]
+    durable: tuple[tuple[int, ...], float]
+
+
+@dataclass(frozen=True)
+class Stats:
+    """Worker to head, twice a second: stage reports, memory, trouble, and frames reduced of each run."""
+
+    worker: str
+    stages: tuple[Mapping[str, Any], ...]
+    rss_bytes: int
+    trouble: str
+    received: Mapping[str, int]
+
+
+Message = (
+    Open
+    | Welcome
+    | Refuse
+    | Workers
+    | Lost
+    | End
+    | Sealed
+    | Ping
+    | Pong
+    | Join
+    | Credit
+    | FrameData
+    | Flush
+    | Committed
+    | Corrupt
+    | Register
+    | Serve
+    | Ready
+    | Over
+    | BlockDone
+    | Stats
+)
