@@ -288,12 +288,16 @@ class HeadProtocol:
                 return self._block_done(run, block, frames, now)
             case m.Refuse(what, _, run):
                 return self._not_prepared(run, what)
+            case m.Stats(received=received):  # it may have missed the end of a run while it was away
+                return [ToWorker(address, m.Over(run)) for run in received if run not in self.runs]
             case _:
                 return []
 
     def _register(self, address: Address, message: m.Register, now: float) -> list[Action]:
         actions: list[Action] = []
-        if address not in self.workers:
+        if address in self.workers:
+            self.workers[address].heard = now
+        else:
             for old in [a for a, w in self.workers.items() if w.slot == message.slot]:
                 actions += self._drop_worker(old)
             self.workers[address] = Worker(message.worker, message.slot, message.endpoint, message.device, now)
@@ -325,7 +329,7 @@ class HeadProtocol:
         return [Publish(run), *self._maybe_seal(live, now)]
 
     def _not_prepared(self, run: str, what: str) -> list[Action]:
-        """A worker cannot serve a run: fatal only for a run that nobody has begun to send."""
+        """Give up a run that a worker cannot serve, unless its agent has begun to send: others may serve it."""
         live = self.runs.get(run)
         if live is None or live.welcomed or live.sealing:
             return []

@@ -29,8 +29,8 @@ class StageReport:
         Since the service started.
     buckets : tuple of (float, int)
         Cumulative counts of the stage's duration: upper bound in seconds, count; since the service started.
-    duration_sum_s : float
-        Sum of the durations counted in ``buckets``.
+    duration_sum_s, durations : float, int
+        Sum and number of all durations counted.
     """
 
     name: str
@@ -44,6 +44,7 @@ class StageReport:
     bytes_total: int = 0
     buckets: tuple[tuple[float, int], ...] = ()
     duration_sum_s: float = 0.0
+    durations: int = 0
 
 
 @dataclass(frozen=True)
@@ -180,16 +181,20 @@ class ServiceReport:
     def from_json(cls, data: Mapping[str, Any]) -> ServiceReport:
         """Read what ``to_json`` gave."""
         plain = {k: v for k, v in data.items() if k != "time_to_full_s"}
-        stages = (StageReport(**{**s, "buckets": tuple(map(tuple, s["buckets"]))}) for s in plain["stages"])
         return cls(
             **{
                 **plain,
                 "runs": tuple(run_report(r) for r in plain["runs"]),
-                "stages": tuple(stages),
+                "stages": tuple(stage_report(s) for s in plain["stages"]),
                 "workers": tuple(WorkerReport(**w) for w in plain["workers"]),
                 "not_ready": tuple(plain["not_ready"]),
             }
         )
+
+
+def stage_report(data: Mapping[str, Any]) -> StageReport:
+    """Make a stage report from JSON types."""
+    return StageReport(**{**data, "buckets": tuple((bound, count) for bound, count in data.get("buckets", ()))})
 
 
 def run_report(data: Mapping[str, Any]) -> RunReport:
