@@ -1,0 +1,40 @@
+"""Who is stored and who is lost, when a run is over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from ..stream.ledger import Ledger
+from ..stream.model import Commit, Loss, Plan
+from ..stream.ranges import Ranges
+
+
+def frames_of(commits: Iterable[Commit]) -> Ranges:
+    """Give the frames that some commits hold."""
+    return Ranges.join(span for commit in commits for span in Ranges.of(f.number for f in commit.frames).spans)
+
+
+def account(plan: Plan, stored: Ranges, *given: Sequence[Loss]) -> Ledger:
+    """Draw up the ledger of a run that is over.
+
+    Parameters
+    ----------
+    plan : Plan
+        Says which frames were expected.
+    stored : Ranges
+        The frames that commit records hold.
+    *given : sequence of Loss
+        What is known of the others, the most trustworthy first: the first account of a frame stands.
+
+    Returns
+    -------
+    Ledger
+        Every expected frame is in it once. Those of which nothing is known are lost in the store, without a record.
+    """
+    ledger = Ledger(plan.frames, stored)
+    for losses in given:
+        ledger = ledger.lose(
+            replace(loss, last=min(loss.last, plan.frames - 1)) for loss in losses if loss.first < plan.frames
+        )
+    return ledger.lose(Loss(first, last, "store", "no commit record") for first, last in ledger.unknown.spans)

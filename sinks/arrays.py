@@ -1,0 +1,81 @@
+"""Arrays of a store through tensorstore: opened with given metadata, written by whole shards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import tensorstore as ts
+from numpy.typing import NDArray
+
+from ..stream.model import Plan, Product
+from .failure import said
+from .layout import array_metadata, array_path
+
+
+def context(threads: int) -> ts.Context:
+    """Give the resources that some arrays share.
+
+    Nothing is cached: what is written is written once, and what is read is read once.
+
+    Parameters
+    ----------
+    threads : int
+        How many may encode or decode at the same time. File operations mostly wait, so twice as many may be open.
+    """
+    return ts.Context(
+        {
+            "cache_pool": {"total_bytes_limit": 0},
+            "data_copy_concurrency": {"limit": threads},
+            "file_io_concurrency": {"limit": 2 * threads},
+        }
+    )
+
+
+def open_planned(store: Path, plan: Plan, product: Product, shared: ts.Context) -> ts.TensorStore:
+    """Open a product's array with its planned bounds, whatever shape is published.
+
+    Reading what was never written fails instead of giving zeros, and zeros are stored like any other value: a shard
+    that is absent is always a loss.
+    """
+    return open_array(store / array_path(product), array_metadata(plan, product, product.shape), shared)
+
+
+def open_array(path: Path, metadata: Mapping[str, Any], shared: ts.Context) -> ts.TensorStore:
+    """Open an array whose metadata are known, without reading anything."""
+    spec = {
+        "driver": "zarr3",
+        "kvstore": {"driver": "file", "path": f"{path}/"},
+        "metadata": {k: v for k, v in metadata.items() if k != "attributes"},
+        "store_data_equal_to_fill_value": True,
+        "fill_missing_data_reads": False,
+    }
+    with said(f"open {path}"):
+        return ts.open(spec, context=shared, open=True, assume_metadata=True).result()
+
+
+def open_published(path: Path, shared: ts.Context) -> ts.TensorStore:
+    """Open an array as it is published now; shards that were never written read as zeros, as in any viewer."""
+    spec = {"driver": "zarr3", "kvstore": {"driver": "file", "path": f"{path}/"}}
+    with said(f"open {path}"):
+        return ts.open(spec, context=shared, open=True).result()
+
+
+def write_whole(parts: Sequence[tuple[ts.TensorStore, tuple[slice, ...], NDArray[Any]]]) -> None:
+    """Write whole shards of several arrays at the same time; durable at return.
+
+    tensorstore writes each shard under a temporary name, syncs and renames it. The arrays are encoded where they lie,
+    without a copy, so the caller must leave them alone until this returns; it returns only when every write is over.
+
+    Raises
+    ------
+    ValueError
+        The first failure, with tensorstore's text.
+    """
+    futures = [
+        array[where].write(part, can_reference_source_data_indefinitely=True).commit for array, where, part in parts
+    ]
+    failures = [failure for future in futures if (failure := future.exception()) is not None]
+    if failures:
+        raise failures[0]

@@ -1,0 +1,88 @@
+"""Making a store: the whole of it or nothing, under a temporary name and renamed."""
+
+from __future__ import annotations
+
+import errno
+import io
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..stream.errors import NameRefusedError
+from .attributes import inner_groups, root_attributes
+from .durable import UNFINISHED, json_bytes, sync, write_durably
+from .failure import said
+from .growth import Extent, growth_axis, visible_shape
+from .layout import array_metadata, array_path, commits_folder, group_metadata, merges, partial_file
+from .names import check_name
+from .runfile import StoredRun, maps_folder, run_file, run_to_json
+
+
+def create_store(stored_run: StoredRun, maps: Mapping[str, NDArray[Any]]) -> None:
+    """Make the store of a run, with nothing to see in it yet; durable at return.
+
+    Raises
+    ------
+    NameRefusedError
+        Something lies at ``run.store`` already.
+    NoSpaceError, StoreError
+        It cannot be made; nothing is left behind.
+    """
+    store = Path(stored_run.run.store)
+    _refuse_taken(store)
+    unfinished = store.with_name(f".{store.name}.{check_name('run id', stored_run.run.id)}{UNFINISHED}")
+    with said(f"create the store {store}"):
+        _make_parents(store.parent)
+        try:
+            _fill(unfinished, stored_run, maps)
+            unfinished.rename(store)
+        except OSError as cause:
+            if cause.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                _refuse_taken(store)
+            raise
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+        sync(store.parent)
+
+
+def _refuse_taken(store: Path) -> None:
+    if store.exists() or store.is_symlink():
+        raise NameRefusedError(f"name taken: {store} exists", "choose another run name; nothing is overwritten")
+
+
+def _make_parents(folder: Path) -> None:
+    if not folder.exists():
+        _make_parents(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync(folder.parent)
+
+
+def _fill(store: Path, stored_run: StoredRun, maps: Mapping[str, NDArray[Any]]) -> None:
+    plan = stored_run.run.plan
+    commits_folder(store).mkdir(parents=True)
+    maps_folder(store).mkdir()
+    for key, values in maps.items():
+        buffer = io.BytesIO()
+        np.save(buffer, values, allow_pickle=False)
+        write_durably(maps_folder(store) / f"{check_name('map', key)}.npy", buffer.getvalue())
+    nothing = Extent(growth_axis(plan), 0, False)
+    for product in stored_run.products:
+        if merges(plan, product):
+            partial_file(store, product, 0).parent.mkdir(parents=True)
+        metadata = array_metadata(plan, product, visible_shape(product, nothing))
+        _put(store / array_path(product), metadata)
+    for path, metadata in inner_groups(stored_run, {}).items():
+        _put(store / path, metadata)
+    write_durably(run_file(store), json_bytes(run_to_json(stored_run)))
+    _put(store, group_metadata(root_attributes(stored_run, "recording", 0, 0, {})))
+    for folder in (store, *(f for f in store.rglob("*") if f.is_dir())):
+        sync(folder)
+
+
+def _put(folder: Path, metadata: dict[str, Any]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    write_durably(folder / "zarr.json", json_bytes(metadata), sync_folder=False)

@@ -1,0 +1,77 @@
+"""Parts of projections that wait for the rest of their stack, and their merging by the maximum."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorstore as ts
+from numpy.typing import NDArray
+
+from ..stream.model import Plan, Product
+from .arrays import open_planned, write_whole
+from .durable import write_durably
+from .growth import Growth
+from .layout import merges, partial_file, region, shard_file
+
+
+def write_partial(store: Path, product: Product, block: int, part: NDArray[Any]) -> int:
+    """Keep a block's part until its stack is whole; durable at return.
+
+    Returns
+    -------
+    int
+        Bytes written.
+    """
+    buffer = io.BytesIO()
+    np.save(buffer, part, allow_pickle=False)
+    data = buffer.getvalue()
+    write_durably(partial_file(store, product, block), data)
+    return len(data)
+
+
+class Merger:
+    """Merges the parts of stacks that span several blocks.
+
+    Merging again gives the same bytes, so a crash in between does no harm.
+
+    Parameters
+    ----------
+    store, plan, products : Path, Plan, sequence of Product
+        Where, and what the run makes; products whose parts do not merge are passed over.
+    shared : tensorstore.Context
+        Resources.
+    """
+
+    def __init__(self, store: Path, plan: Plan, products: Sequence[Product], shared: ts.Context) -> None:
+        self.store = store
+        self.plan = plan
+        self._arrays = [(p, open_planned(store, plan, p, shared)) for p in products if merges(plan, p)]
+
+    def merge_whole(self, growth: Growth, stacks: Iterable[tuple[int, int]]) -> None:
+        """Merge those of some stacks (t, c) that are whole and not yet merged."""
+        for t, c in stacks:
+            numbers = self.plan.blocks.of_stack(t, c)
+            if all(number in growth for number in numbers):
+                for product, array in self._arrays:
+                    if not shard_file(self.store, self.plan, product, self.plan.blocks[numbers[0]]).exists():
+                        self._merge(product, array, numbers)
+
+    def merge_all(self, growth: Growth) -> None:
+        """Merge what there is of every stack, whole or cut short."""
+        for t in range(self.plan.shape[0]):
+            for c in range(self.plan.shape[1]):
+                numbers = [n for n in self.plan.blocks.of_stack(t, c) if n in growth]
+                for product, array in self._arrays:
+                    self._merge(product, array, numbers)
+
+    def _merge(self, product: Product, array: ts.TensorStore, numbers: Sequence[int]) -> None:
+        # Without any part left they were merged and removed by an earlier seal.
+        files = [file for n in numbers if (file := partial_file(self.store, product, n)).exists()]
+        if files:
+            whole = reduce(np.maximum, (np.load(file, allow_pickle=False) for file in files))
+            write_whole([(array, region(product, self.plan.blocks[numbers[0]]), whole)])

@@ -1,0 +1,210 @@
+"""The head's side of a store: made once, shown as it grows, sealed at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from ..stream.errors import StoreError
+from ..stream.ledger import Ledger, Status
+from ..stream.model import Commit, Loss, Product, Run
+from .account import account, frames_of
+from .arrays import context
+from .attributes import inner_groups, root_attributes
+from .commits import intact_commits, read_commit
+from .creation import create_store
+from .durable import json_bytes, sync, write_durably
+from .failure import said
+from .folds import Merger
+from .frames_table import frames_table, write_frames_table
+from .growth import Extent, Growth, reach, visible_shape
+from .layout import DOT_FOLDER, array_metadata, array_path, commits_folder, group_metadata, levels
+from .leftovers import remove_uncommitted, remove_unfinished
+from .ngff import Window
+from .runfile import StoredRun, read_run
+from .sealfile import close_to_writers, is_closed, read_sealed_ledger, write_ledger
+from .windows import read_windows
+
+
+class StoreKeeper:
+    """Keeps the store of one run; made by `create` or `reopen`.
+
+    Attributes
+    ----------
+    run : Run
+        The run.
+    products : tuple of Product
+        All that it makes.
+    """
+
+    def __init__(self, stored_run: StoredRun) -> None:
+        self.run: Run = stored_run.run
+        # Fine levels first: readers that follow the metadata never find a coarse level longer than a fine one.
+        pyramid = levels(stored_run.products)
+        self.products: tuple[Product, ...] = (*pyramid, *(p for p in stored_run.products if p not in pyramid))
+        self._stored_run = stored_run
+        self._store = Path(stored_run.run.store)
+        self._shared = context(1)
+        self._merger = Merger(self._store, self.run.plan, self.products, self._shared)
+        self._growth = Growth(self.run.plan)
+        self._stored = 0
+        self._unmerged: set[tuple[int, int]] = set()
+        self._shown: Extent | None = None
+        self._windows: dict[int, Window] = {}
+        self._windows_due = 1
+
+    @classmethod
+    def create(
+        cls,
+        run: Run,
+        products: Sequence[Product],
+        maps: Mapping[str, NDArray[Any]],
+        software: Mapping[str, str],
+    ) -> StoreKeeper:
+        """Make the store of a run at ``run.store``, empty but valid; durable at return.
+
+        Raises
+        ------
+        NameRefusedError
+            Something lies there already.
+        NoSpaceError, StoreError
+            It cannot be made; nothing is left behind.
+        """
+        stored_run = StoredRun(run, tuple(products), dict(software))
+        create_store(stored_run, maps)
+        keeper = cls(stored_run)
+        keeper._shown = keeper._growth.visible
+        return keeper
+
+    @classmethod
+    def reopen(cls, store: Path) -> StoreKeeper:
+        """Take up a store again, after a restart of the head; changes nothing on disk.
+
+        Raises
+        ------
+        StoreError
+            There is no octostream store, or its description is damaged.
+        """
+        keeper = cls(read_run(store))
+        keeper._count(intact_commits(store))
+        return keeper
+
+    def committed(self) -> dict[int, Commit]:
+        """Give the durable blocks by number, read from their records; a damaged record commits nothing."""
+        return {commit.block: commit for commit in intact_commits(self._store)}
+
+    def publish(self, committed: Iterable[int]) -> bool:
+        """Show readers all that may be shown, once these blocks are committed too.
+
+        Stacks that became whole are merged first; then the arrays' shapes grow, fine levels before coarse.
+
+        Parameters
+        ----------
+        committed : iterable of int
+            Blocks whose commit records are on disk; known ones may be repeated.
+
+        Returns
+        -------
+        bool
+            Whether readers see more than before. Always False once the run is sealed.
+
+        Raises
+        ------
+        NoSpaceError, StoreError
+            Nothing torn is visible; the same call may be repeated.
+        """
+        if is_closed(self._store):
+            return False
+        with said(f"publish {self._store}"):
+            self._count(read_commit(self._store, n) for n in dict.fromkeys(committed) if n not in self._growth)
+            self._merger.merge_whole(self._growth, self._unmerged)
+            self._unmerged.clear()
+            extent = self._growth.visible
+            if extent == self._shown:
+                return False
+            self._show(extent, durable=False)
+            self._write_root("recording", self._stored, 0)
+        self._shown = extent
+        return True
+
+    def seal(self, losses: Sequence[Loss]) -> Ledger:
+        """Finish the run: account for every frame, show all that is stored, close the store to writers.
+
+        The commit records decide what is stored. What blocks without a record left behind is removed, so that a lost
+        frame is nowhere half there. May be repeated, also after a crash in the middle.
+
+        Parameters
+        ----------
+        losses : sequence of Loss
+            What is known of frames that are not stored.
+
+        Returns
+        -------
+        Ledger
+            Complete: every expected frame is stored or lost.
+
+        Raises
+        ------
+        NoSpaceError, StoreError
+            The run is not sealed; the same call may be repeated.
+        """
+        plan, store = self.run.plan, self._store
+        with said(f"seal {store}"):
+            close_to_writers(store)
+            self._growth, self._stored, self._windows_due = Growth(plan), 0, 1
+            self._count(intact_commits(store))
+            ledger = account(plan, frames_of(intact_commits(store)), self._losses_known(), losses)
+            remove_uncommitted(store, plan, self.products, self._growth)
+            self._merger.merge_all(self._growth)
+            self._show(self._growth.final, durable=True)
+            write_frames_table(store, frames_table(plan.frames, intact_commits(store)))
+            self._write_inner_groups()
+            write_ledger(store, ledger)
+            self._write_root(ledger.status, len(ledger.stored), len(ledger.lost))
+            remove_unfinished(store, self._folders())
+            sync(store / DOT_FOLDER)
+        return ledger
+
+    def _count(self, commits: Iterable[Commit]) -> None:
+        for commit in commits:
+            self._growth.add(commit.block, reach(self.run.plan, (f.number for f in commit.frames)))
+            self._stored += len(commit.frames)
+            self._unmerged.add(self.run.plan.blocks[commit.block].origin[:2])
+
+    def _losses_known(self) -> tuple[Loss, ...]:
+        """Give the losses of an earlier seal; a damaged ledger tells nothing, the records tell what is stored."""
+        try:
+            earlier = read_sealed_ledger(self._store)
+        except StoreError:
+            return ()
+        return earlier.losses if earlier else ()
+
+    def _show(self, extent: Extent, *, durable: bool) -> None:
+        """Give every array the shape of an extent, values being there already; refresh the windows now and then."""
+        if extent.length >= self._windows_due:
+            self._windows |= read_windows(self._store, self.run.plan, self.products, self._growth, extent, self._shared)
+            self._windows_due = 2 * extent.length
+        for product in self.products:
+            metadata = array_metadata(self.run.plan, product, visible_shape(product, extent))
+            self._replace(array_path(product), metadata, durable=durable)
+
+    def _write_inner_groups(self) -> None:
+        for path, metadata in inner_groups(self._stored_run, self._windows).items():
+            self._replace(path, metadata, durable=True)
+
+    def _write_root(self, status: Status, stored: int, lost: int) -> None:
+        attributes = root_attributes(self._stored_run, status, stored, lost, self._windows)
+        self._replace("", group_metadata(attributes), durable=status != "recording")
+
+    def _replace(self, path: str, metadata: dict[str, Any], *, durable: bool) -> None:
+        """Replace a ``zarr.json`` at once. While the run goes on the old one would do as well after a power cut."""
+        write_durably(self._store / path / "zarr.json", json_bytes(metadata), sync_folder=durable)
+
+    def _folders(self) -> list[Path]:
+        """Give the folders in which files are replaced."""
+        arrays = [self._store / array_path(p) for p in self.products]
+        groups = [self._store / path for path in inner_groups(self._stored_run, {})]
+        return [*arrays, *groups, self._store / DOT_FOLDER, commits_folder(self._store)]

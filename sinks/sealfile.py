@@ -1,0 +1,67 @@
+"""The marks of a finished run in its store: closed to writers, and the ledger."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..stream.errors import StoreError
+from ..stream.ledger import Ledger
+from ..stream.model import Loss
+from ..stream.ranges import Ranges
+from .durable import json_bytes, write_durably
+from .layout import DOT_FOLDER
+
+
+def ledger_file(store: Path) -> Path:
+    """Give the path of the ledger of a sealed run."""
+    return store / DOT_FOLDER / "ledger.json"
+
+
+def close_to_writers(store: Path) -> None:
+    """Make every later write fail, before the account is drawn up."""
+    mark = _mark(store)
+    if not mark.exists():
+        write_durably(mark, b"")
+
+
+def is_closed(store: Path) -> bool:
+    """Tell whether the run is over and nothing may be written any more."""
+    return _mark(store).exists()
+
+
+def write_ledger(store: Path, ledger: Ledger) -> None:
+    """Make the ledger of a sealed run durable."""
+    write_durably(ledger_file(store), json_bytes({"status": ledger.status, **ledger.to_json()}))
+
+
+def read_sealed_ledger(store: Path) -> Ledger | None:
+    """Read the ledger of a sealed run; None where there is none yet.
+
+    Raises
+    ------
+    StoreError
+        It is damaged.
+    """
+    file = ledger_file(store)
+    try:
+        return ledger_from_json(json.loads(file.read_bytes()))
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as cause:
+        raise StoreError(f"{file} is damaged", "seal the run again: its commit records say what is stored") from cause
+
+
+def ledger_from_json(data: Mapping[str, Any]) -> Ledger:
+    """Read what `Ledger.to_json` gave."""
+    return Ledger(
+        data["frames_expected"],
+        Ranges.join((first, last) for first, last in data["stored"]),
+        tuple(Loss(**loss) for loss in data["lost"]),
+    )
+
+
+def _mark(store: Path) -> Path:
+    return store / DOT_FOLDER / "closed"

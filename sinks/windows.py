@@ -1,0 +1,60 @@
+"""The range of counts that viewers show first, from a look at the coarsest level."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorstore as ts
+from numpy.typing import NDArray
+
+from ..stream.model import Plan, Product
+from .arrays import open_planned
+from .failure import said
+from .growth import Extent, Growth
+from .layout import levels, region
+from .ngff import Window
+
+#: Fractions of the pixels below and above which the display may saturate.
+LOW, HIGH = 0.005, 0.999
+
+
+def window_of(pixels: NDArray[Any]) -> Window:
+    """Give a robust range of uint16 pixels: their quantiles at `LOW` and `HIGH`, at least one count apart."""
+    cumulative = np.cumsum(np.bincount(pixels.ravel(), minlength=1))
+    start, end = (int(np.searchsorted(cumulative, q * cumulative[-1])) for q in (LOW, HIGH))
+    return min(start, 65534), max(end, min(start, 65534) + 1)
+
+
+def read_windows(
+    store: Path, plan: Plan, products: tuple[Product, ...], growth: Growth, extent: Extent, shared: ts.Context
+) -> dict[int, Window]:
+    """Look at one committed block of every channel: of the newest time point, or amid what is visible of a stack.
+
+    Returns
+    -------
+    dict of int to (int, int)
+        By channel number; without those of which nothing is stored.
+    """
+    pyramid = [p for p in levels(products) if p.dtype == "uint16"]
+    if not pyramid or not extent.length:
+        return {}
+    coarsest = pyramid[-1]
+    array = open_planned(store, plan, coarsest, shared)
+    windows: dict[int, Window] = {}
+    for c in range(plan.shape[1]):
+        block = plan.blocks.block_of(_look_at(plan, extent, c))
+        if block.number in growth:
+            where = list(region(coarsest, block))
+            where[1] = slice(c, c + 1)
+            with said(f"read {coarsest.path} of {store}"):
+                windows[c] = window_of(np.asarray(array[tuple(where)].read().result()))
+    return windows
+
+
+def _look_at(plan: Plan, extent: Extent, c: int) -> int:
+    """Give the number of the frame in whose block to look."""
+    _, c_size, z_size = plan.shape[:3]
+    t, z = (extent.length - 1, z_size // 2) if extent.axis == "t" else (0, (extent.length - 1) // 2)
+    return (t * c_size + c) * z_size + z

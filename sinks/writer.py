@@ -1,0 +1,99 @@
+"""The worker's side of a store: parts of blocks in, durable shards out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..stream.errors import StoreError
+from ..stream.model import Block, Commit, Plan, Product
+from .arrays import context, open_planned, write_whole
+from .commits import write_commit
+from .failure import said
+from .folds import write_partial
+from .layout import merges, region, shard_file
+from .runfile import run_file
+from .sealfile import is_closed
+
+
+class StoreWriter:
+    """Writes the products of blocks, and their commit records.
+
+    Parameters
+    ----------
+    store : Path
+        A store that `StoreKeeper.create` made.
+    plan : Plan
+        The run's plan.
+    products : sequence of Product
+        All that the run makes.
+    threads : int
+        How many threads encode at the same time.
+    """
+
+    def __init__(self, store: Path, plan: Plan, products: Sequence[Product], threads: int = 2) -> None:
+        self.store = store
+        self.plan = plan
+        self.products = {p.path: p for p in products}
+        self._folded = {p.path for p in products if merges(plan, p)}
+        shared = context(threads)
+        self._arrays = {p.path: open_planned(store, plan, p, shared) for p in products if p.path not in self._folded}
+
+    def write(self, block: Block, parts: Mapping[str, NDArray[Any]]) -> int:
+        """Make the products of a block durable; see `sinks.sink.Sink.write`.
+
+        Raises
+        ------
+        ValueError
+            A part is missing, unknown, or has not the shape or type of its product.
+        NoSpaceError, StoreError
+            Nothing torn is visible, and the same call may be repeated.
+        """
+        self._check_parts(block, parts)
+        self._check_open()
+        with said(f"write block {block.number} of {self.store}"):
+            write_whole(
+                [(array, region(self.products[path], block), parts[path]) for path, array in self._arrays.items()]
+            )
+            stored = sum(
+                shard_file(self.store, self.plan, self.products[path], block).stat().st_size for path in self._arrays
+            )
+            return stored + sum(
+                write_partial(self.store, self.products[path], block.number, parts[path]) for path in self._folded
+            )
+
+    def commit(self, commit: Commit) -> None:
+        """Make a block's commit record durable; see `sinks.sink.Sink.commit`.
+
+        Raises
+        ------
+        NoSpaceError, StoreError
+            The block is not committed.
+        """
+        self._check_open()
+        with said(f"write the commit record of block {commit.block} of {self.store}"):
+            write_commit(self.store, commit)
+
+    def close(self) -> None:
+        """Let go of the arrays; the writer is of no use afterwards."""
+        self._arrays = {}
+
+    def _check_open(self) -> None:
+        # tensorstore would make missing folders again, and a late worker could write into a sealed store.
+        if not run_file(self.store).exists():
+            raise StoreError(f"the store {self.store} is gone", "check that nobody moved or removed it")
+        if is_closed(self.store):
+            raise StoreError(f"the store {self.store} is sealed", "start a new run")
+
+    def _check_parts(self, block: Block, parts: Mapping[str, NDArray[Any]]) -> None:
+        if parts.keys() != self.products.keys():
+            raise ValueError(f"parts of {sorted(parts)} for products {sorted(self.products)}")
+        for path, part in parts.items():
+            product = self.products[path]
+            shape = tuple(s.stop - s.start for s in region(product, block))
+            if part.shape != shape or part.dtype != np.dtype(product.dtype):
+                raise ValueError(f"part of {path} is {part.dtype} {part.shape}, not {product.dtype} {shape}")
