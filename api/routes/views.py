@@ -1,0 +1,112 @@
+"""What the API answers: explicit models, so that nothing internal leaks by accident."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from urllib.parse import quote
+
+from pydantic import BaseModel, Field
+
+from ...stream.ledger import Ledger
+from ...stream.report import RunReport, ServiceReport, StageReport, Verdict
+
+
+class Problem(BaseModel):
+    """Every error: one line that says what is wrong and what to do."""
+
+    detail: str
+
+
+class Alive(BaseModel):
+    """Answer of a process that runs."""
+
+    alive: bool = True
+
+
+class Readiness(BaseModel):
+    """Whether new runs can start, and why not."""
+
+    ready: bool
+    reasons: list[str]
+
+
+class Status(BaseModel):
+    """The service as a viewer must see it now."""
+
+    verdict: Verdict = Field(description="the head's verdict, or NO DATA once the head is silent")
+    reason: str
+    version: str
+    ingest: str = Field(description="address that agents connect to; empty if not known")
+    live: str | None = Field(description="id of the newest run that is recording")
+    age_ms: float | None = Field(description="age of the report; null if the head was never heard")
+    time_to_full_s: float | None = Field(description="seconds until the disk reaches its reserve; null: not filling")
+    report: ServiceReport | None = Field(description="the last report, however old")
+
+
+class Stages(BaseModel):
+    """The stages of the path of a frame, with the same numbers for every stage."""
+
+    age_ms: float | None
+    stages: list[StageReport]
+
+
+@dataclass(frozen=True)
+class RunView(RunReport):
+    """A run and where to read it.
+
+    Attributes
+    ----------
+    data_url : str
+        Path of the store under this server, ``/data/…``; empty if the store lies elsewhere.
+    compression : float or None
+        Raw bytes per stored byte.
+    """
+
+    data_url: str = ""
+    compression: float | None = None
+
+    @classmethod
+    def of(cls, run: RunReport, data: Path) -> RunView:
+        """Add what a reader needs to a run."""
+        plain = {f.name: getattr(run, f.name) for f in fields(RunReport)}
+        ratio = run.raw_bytes / run.stored_bytes if run.stored_bytes else None
+        return cls(**plain, data_url=_data_url(run.store, data), compression=ratio)
+
+
+def _data_url(store: str, data: Path) -> str:
+    path = Path(store)
+    return "/data/" + quote(path.relative_to(data).as_posix()) if path.is_relative_to(data) else ""
+
+
+class RunPage(BaseModel):
+    """Some runs, newest first."""
+
+    runs: list[RunView]
+    next: str | None = Field(description="value of `before` for the next page; null on the last page")
+
+
+class LossView(BaseModel):
+    """Frames that will never be stored."""
+
+    first: int
+    last: int
+    where: str
+    why: str
+
+
+class LedgerView(BaseModel):
+    """What became of every frame of a run."""
+
+    run: str
+    status: str
+    frames_expected: int
+    frames_stored: int
+    frames_lost: int
+    stored: list[tuple[int, int]] = Field(description="inclusive ranges of frame numbers that are durable")
+    lost: list[LossView]
+
+    @classmethod
+    def of(cls, run: str, ledger: Ledger) -> LedgerView:
+        """Make the view of a ledger."""
+        return cls.model_validate({"run": run, "status": ledger.status, **ledger.to_json()})
