@@ -94,7 +94,15 @@ class TiffFilePlanes:
             raise SourceError(
                 f"page {place + 1} of {self._path} is missing from its OME-TIFF set", "put all files of it together"
             )
-        plane = page.asarray()
+        file = page.parent.filehandle
+        apart = file.closed  # another file of an OME-TIFF set; sets may have more files than a process may open
+        if apart:
+            file.open()
+        try:
+            plane = page.aspage().asarray()
+        finally:
+            if apart:
+                file.close()
         if plane.shape != self.plane_shape:
             raise size_changed(f"page {place + 1} of {self._path}", plane.shape, self.plane_shape)
         out[...] = plane

@@ -46,7 +46,7 @@ def check_complete(series: tifffile.TiffPageSeries, path: Path, messages: list[s
     messages : list of str
         What tifffile warned about: it reads what it can of a broken list of pages and says so only in its log.
     """
-    if any("invalid page offset" in text or "corrupt" in text for text in messages):
+    if any(text.startswith("<tifffile.TiffPages") or "corrupt" in text for text in messages):
         raise SourceError(f"{path} breaks off after {len(series.pages)} readable pages", _CUT_SHORT)
     if series.dataoffset is None or series.is_multifile:
         return
