@@ -117,13 +117,20 @@ class Discard:
 
 
 @dataclass(frozen=True, slots=True)
+class DropParked:
+    """The parked frames of a run will be sent again: free them."""
+
+    run: str
+
+
+@dataclass(frozen=True, slots=True)
 class Forget:
     """Free everything of a run."""
 
     run: str
 
 
-Action = ToAgent | Begin | Reduce | Park | Write | Discard | Forget
+Action = ToAgent | Begin | Reduce | Park | Write | Discard | DropParked | Forget
 
 
 # --- state ------------------------------------------------------------------------------------------------------
@@ -248,6 +255,7 @@ class WorkerProtocol:
         run.flushes.clear()
         return [
             *(Discard(name, block) for block in unfinished),
+            DropParked(name),
             self._credit(name, run),
             ToAgent(address, m.Committed(name, run.committed)),
         ]

@@ -1,0 +1,5 @@
+"""``python -m octostream``."""
+
+from octostream.api.cli import main
+
+main()

@@ -1,0 +1,257 @@
+"""The agent as a library: open a run, send frames, know what became of each.
+
+>>> import numpy as np
+>>> from octostream.acquire.recording import open_run
+>>> from octostream.stream.model import Plan
+>>> def acquire(camera):  # doctest: +SKIP
+...     plan = Plan(shape=(20, 1, 50, 2048, 2048), rate_hz=100)
+...     with open_run("tcp://127.0.0.1:5555", plan, name="embryo-7") as run:
+...         for frame in camera:
+...             run.send(frame)
+...     print(run.sealed.status, run.store)
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from ..stream import messages as m
+from ..stream.agent_protocol import Timing
+from ..stream.clock import monotonic_s, wall_ns
+from ..stream.errors import OctostreamError, RefusedError, SourceError, UnreachableError
+from ..stream.model import Frame, Plan
+from .agent import Agent
+from .ring import Ring
+
+
+class Recording:
+    """A run that is open.
+
+    Attributes
+    ----------
+    plan : Plan
+        What is acquired.
+    sealed : Sealed or None
+        How it ended; None until the ``with`` block is left.
+    """
+
+    def __init__(self, agent: Agent, plan: Plan) -> None:
+        self.plan = plan
+        self._agent = agent
+        self._next = 0
+        self._taken: tuple[int, float] | None = None
+
+    @property
+    def run(self) -> str:
+        """Run id."""
+        return self._welcome.run
+
+    @property
+    def name(self) -> str:
+        """Name of the run."""
+        return self._welcome.name
+
+    @property
+    def store(self) -> str:
+        """Path of the store, on the tier."""
+        return self._welcome.store
+
+    @property
+    def dashboard(self) -> str:
+        """Address of the page."""
+        return self._welcome.dashboard
+
+    @property
+    def sealed(self) -> m.Sealed | None:
+        """How the run ended."""
+        return self._agent.sealed
+
+    @property
+    def sent(self) -> int:
+        """Frames handed over so far."""
+        return self._next
+
+    @property
+    def held(self) -> int:
+        """Frames handed over that are not yet durable."""
+        return self._agent.held
+
+    @property
+    def _welcome(self) -> m.Welcome:
+        assert self._agent.welcome is not None
+        return self._agent.welcome
+
+    def send(self, frame: NDArray[np.uint16], timestamp_ns: int | None = None) -> None:
+        """Send the next frame; waits while the tier is behind.
+
+        Parameters
+        ----------
+        frame : uint16 (y, x), counts
+            Copied before this returns.
+        timestamp_ns : int, optional
+            When it was taken, nanoseconds since 1970; now if not given.
+
+        Raises
+        ------
+        SourceError
+            It is not of the plan's shape, not uint16, or one more than planned.
+        RefusedError, UnreachableError
+            The run has failed.
+        """
+        if frame.shape != self.plan.frame_shape or frame.dtype != np.uint16:
+            what = f"frame {self._next} is {frame.dtype} {frame.shape}, the plan says uint16 {self.plan.frame_shape}"
+            raise SourceError(what, "send frames of the planned kind")
+        self.buffer()[...] = frame
+        self.commit(timestamp_ns)
+
+    def buffer(self) -> NDArray[np.uint16]:
+        """Give the buffer of the next frame, uint16 (y, x), to be filled in place and sent by ``commit``."""
+        if self._next >= self.plan.frames:
+            raise SourceError(f"all {self.plan.frames} planned frames are sent", "plan more frames")
+        if self._taken is None:
+            began = monotonic_s()
+            slot = None
+            while slot is None:
+                self._check()
+                slot = self._agent.ring.take(0.5)
+            self._taken = (slot, began)
+        return self._agent.ring[self._taken[0]]
+
+    def commit(self, timestamp_ns: int | None = None) -> None:
+        """Send what was filled into ``buffer``."""
+        assert self._taken is not None, "fill buffer() first"
+        (slot, began), self._taken = self._taken, None
+        stamp = wall_ns() if timestamp_ns is None else timestamp_ns
+        pixels = self._agent.ring[slot]
+        checksum = xxhash.xxh3_64_intdigest(pixels.data)
+        now = monotonic_s()
+        self._agent.acquire.observe(now, now - began, 1, pixels.nbytes)
+        self._agent.captured(Frame(self._next, stamp, checksum), slot)
+        self._next += 1
+
+    def miss(self, why: str) -> None:
+        """Account for the next frame as lost at the source, and go on with the one after it."""
+        self._agent.acquire.lost += 1
+        self._agent.missed(self._next, "source", why)
+        self._next += 1
+
+    def late(self, frames: int) -> None:
+        """Report how many frames started late so far."""
+        self._agent.late = frames
+
+    def finish(self, why: str = "") -> m.Sealed:
+        """Wait until everything sent is durable and the run is sealed.
+
+        Parameters
+        ----------
+        why : str
+            Why planned frames are missing, where some are.
+
+        Raises
+        ------
+        RefusedError, UnreachableError
+            The run has failed.
+        """
+        self._agent.finish(why)
+        while not self._agent.over.wait(0.2):
+            pass  # a wait in slices, so that Ctrl-C is heard
+        self._check()
+        assert self._agent.sealed is not None
+        return self._agent.sealed
+
+    def _check(self) -> None:
+        if self._agent.error is not None:
+            raise self._agent.error
+        if self._agent.over.is_set() and self._agent.sealed is None:
+            raise UnreachableError("the run was closed", "open a new one")
+
+    def __enter__(self) -> Recording:
+        """Give the open run."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Seal the run (unless that was done) and free everything."""
+        try:
+            if not self._agent.over.is_set():
+                self.finish(_reason(error) if error else "" if self._next == self.plan.frames else "fewer frames sent")
+        except OctostreamError:
+            if error is None:
+                raise
+        finally:
+            self._agent.close()
+
+
+def _reason(error: BaseException) -> str:
+    return "stopped by the operator" if isinstance(error, KeyboardInterrupt) else str(error) or type(error).__name__
+
+
+def open_run(
+    to: str,
+    plan: Plan,
+    *,
+    name: str = "",
+    investigation: str = "local",
+    recipe: Mapping[str, Any] | None = None,
+    maps: Mapping[str, NDArray[Any]] | None = None,
+    keep_raw: bool = False,
+    timing: Timing | None = None,
+) -> Recording:
+    """Open a run at a tier.
+
+    Parameters
+    ----------
+    to : str
+        Address of the tier, ``tcp://HOST:PORT``.
+    plan : Plan
+        What will be acquired.
+    name, investigation : str
+        Where the store will lie; the tier makes up a name where none is given.
+    recipe : mapping, optional
+        Recipe as JSON types; the tier's default where none is given.
+    maps : mapping, optional
+        Calibration arrays that the recipe refers to, by key.
+    keep_raw : bool
+        Store the frames as they come, too.
+    timing : Timing, optional
+        How patient to be.
+
+    Returns
+    -------
+    Recording
+        To be used as a context manager; leaving it seals the run.
+
+    Raises
+    ------
+    RefusedError
+        The tier refuses; the text says why and what to do.
+    UnreachableError
+        Nobody answers.
+    """
+    arrays = {key: np.ascontiguousarray(a) for key, a in (maps or {}).items()}
+    opening = m.Open(
+        token=secrets.token_hex(16),
+        name=name,
+        investigation=investigation,
+        plan=plan,
+        recipe=recipe or {},
+        keep_raw=keep_raw,
+        maps=tuple((key, a.dtype.str, a.shape) for key, a in arrays.items()),
+        payload=b"".join(a.tobytes() for a in arrays.values()),
+    )
+    agent = Agent(to, opening, Ring.for_plan(plan), timing)
+    agent.start()
+    while not agent.opened.wait(0.2):
+        pass
+    if agent.welcome is None:
+        agent.close()
+        raise agent.error or RefusedError("the run was not opened", "see the service's log")
+    return Recording(agent, plan)

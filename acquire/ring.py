@@ -1,0 +1,73 @@
+"""Frame buffers of an agent, allocated once and used again."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..stream.model import Plan
+
+#: An agent holds at most about this many bytes of frames that are not yet durable.
+RING_BYTES = 900 * 2**20
+
+
+class Ring:
+    """A fixed set of frame buffers.
+
+    Parameters
+    ----------
+    frame_shape : tuple of int
+        (y, x), pixels.
+    slots : int
+        How many frames.
+    """
+
+    def __init__(self, frame_shape: tuple[int, int], slots: int) -> None:
+        self._frames: NDArray[np.uint16] = np.zeros((slots, *frame_shape), np.uint16)
+        self._free = list(range(slots))
+        self._changed = threading.Condition()
+        self._closed = False
+
+    @classmethod
+    def for_plan(cls, plan: Plan, ring_bytes: int = RING_BYTES) -> Ring:
+        """Make a ring that holds two blocks and what is on its way, and a third block where memory allows.
+
+        Two blocks are the least with which capture goes on while a block is made durable.
+        """
+        block = plan.blocks[0].count
+        wanted = min(3 * block + 16, max(2 * block + 8, ring_bytes // plan.frame_bytes))
+        return cls(plan.frame_shape, min(wanted, plan.frames))
+
+    def __len__(self) -> int:
+        """Count the slots."""
+        return len(self._frames)
+
+    @property
+    def used(self) -> int:
+        """Slots that hold a frame."""
+        return len(self._frames) - len(self._free)
+
+    def take(self, timeout_s: float) -> int | None:
+        """Take a free slot, waiting for one; None where none came free in time or the ring is closed."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: bool(self._free) or self._closed, timeout_s) or self._closed:
+                return None
+            return self._free.pop()
+
+    def give(self, slot: int) -> None:
+        """Give a slot back."""
+        with self._changed:
+            self._free.append(slot)
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Wake whoever waits: no slot will come."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def __getitem__(self, slot: int) -> NDArray[np.uint16]:
+        """Give the buffer of a slot, uint16 (y, x)."""
+        return self._frames[slot]

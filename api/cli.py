@@ -1,0 +1,49 @@
+"""The command line: ``octostream demo | serve | acquire | verify | bench | sample``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from .. import __version__
+from ..stream.errors import OctostreamError
+from .commands import acquire, demo, sample, serve, verify
+
+app = typer.Typer(
+    name="octostream",
+    help="Camera frames reduced while they are acquired, durable as OME-Zarr.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for module in (demo, serve, acquire, verify, sample):
+    app.command(module.NAME)(module.command)
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(f"octostream {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Camera frames reduced while they are acquired, durable as OME-Zarr."""
+
+
+def main() -> None:
+    """Run a command; errors are one line on standard error, exit codes 0 good, 1 not good, 2 usage."""
+    try:
+        app()
+    except OctostreamError as error:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(
+            f"octostream: {error}", style="bold red", markup=False
+        )
+        sys.exit(error.exit_code)

@@ -1,0 +1,158 @@
+"""``octostream acquire``: send a source's frames to a tier."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+
+from ...acquire.pacing import Pacer
+from ...acquire.recording import Recording, open_run
+from ...acquire.source import Source, SourceOptions, open_source
+from ...kernels.recipe import Recipe
+from ...stream.errors import SourceError, UsageError
+from ...stream.messages import Sealed
+from ..output import say_json
+from ..progress import frame_progress
+
+NAME = "acquire"
+STOPPED = "stopped by the operator"
+
+
+def command(
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="A TIFF file, a folder of TIFFs, a Zarr, or simulated:…")
+    ],
+    to: Annotated[
+        str, typer.Option(metavar="tcp://HOST:PORT", envvar="OCTOSTREAM_TO", help="Address of the tier.")
+    ] = "tcp://127.0.0.1:5642",
+    name: Annotated[str, typer.Option(help="Name of the run; made up if not given.")] = "",
+    investigation: Annotated[str, typer.Option(help="Folder that the store lies in.")] = "local",
+    rate: Annotated[
+        float | None, typer.Option(metavar="HZ", help="Frames a second; as fast as possible if not given.")
+    ] = None,
+    loop: Annotated[int, typer.Option(metavar="N", help="Repeat the recording N times along t.")] = 1,
+    tile: Annotated[str | None, typer.Option(metavar="HxW", help="Fill a sensor of this size with the field.")] = None,
+    axes: Annotated[str | None, typer.Option(help="What the planes of a recording are, e.g. t or t=10,z=50.")] = None,
+    recipe: Annotated[str, typer.Option(metavar="NAME|FILE", help="Reductions.")] = "lightsheet",
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="STEP.PARAM=VALUE", help="Change a parameter of the recipe.")
+    ] = None,
+    keep_raw: Annotated[bool, typer.Option("--keep-raw", help="Store the frames as they came, too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="End with one JSON object.")] = False,
+) -> None:
+    """Record a source; exit 0 only when the run is sealed complete. Ctrl-C stops and seals with an exact ledger."""
+    options = SourceOptions(tile=parse_size(tile) if tile else None, loop=loop, rate_hz=rate, axes=axes)
+    frames = open_source(source, options)
+    try:
+        chosen, maps = Recipe.load(recipe, set_ or ()).resolve(frames.plan.frame_shape)
+        with open_run(
+            to,
+            frames.plan,
+            name=name,
+            investigation=investigation,
+            recipe=chosen.to_json(),
+            maps=maps,
+            keep_raw=keep_raw,
+        ) as run:
+            facts = _record(frames, run, as_json)
+    finally:
+        frames.close()
+    if not _good(facts):
+        raise typer.Exit(1)
+
+
+def _good(facts: dict[str, Any]) -> bool:
+    return facts["status"] == "complete"
+
+
+def _record(frames: Source, run: Recording, as_json: bool) -> dict[str, Any]:
+    console = Console(stderr=as_json, highlight=False, soft_wrap=True)
+    console.print(f"run        {run.run}\nstore      {run.store}\ndashboard  {run.dashboard}", markup=False)
+    why = ""
+    try:
+        with frame_progress(console, frames.plan.frames) as show:
+            send_all(frames, run, show)
+    except KeyboardInterrupt:
+        why = STOPPED
+        console.print("stopping: what was sent becomes durable, then the run is sealed …")
+    sealed = run.finish(why)
+    facts = result(run, sealed)
+    if as_json:
+        say_json(facts)
+    else:
+        _print_result(console, facts)
+    return facts
+
+
+def send_all(frames: Source, run: Recording, show: Any) -> None:
+    """Send every frame of a source, each when it is due; a frame that cannot be read is lost, by name, alone.
+
+    Parameters
+    ----------
+    frames : Source
+        Where they come from.
+    run : Recording
+        Where they go to.
+    show : callable
+        Called with (frames sent, frames held, frames late) after each.
+    """
+    pacer = Pacer(frames.plan.rate_hz)
+    for number in range(frames.plan.frames):
+        buffer: np.ndarray[Any, np.dtype[np.uint16]] = run.buffer()
+        try:
+            frames.fill(number, buffer)
+        except SourceError as error:
+            run.miss(str(error))
+            continue
+        pacer.wait(number)
+        run.late(pacer.late)
+        run.commit()
+        show(number + 1, run.held, pacer.late)
+
+
+def result(run: Recording, sealed: Sealed) -> dict[str, Any]:
+    """Give how a run ended, as JSON types."""
+    ledger, summary = sealed.ledger, sealed.summary
+    return {
+        "run": run.run,
+        "name": run.name,
+        "store": run.store,
+        "status": sealed.status,
+        "frames_expected": ledger["frames_expected"],
+        "frames_sent": run.sent,
+        "frames_stored": ledger["frames_stored"],
+        "frames_lost": ledger["frames_lost"],
+        "frames_late": summary["late"],
+        "lost": ledger["lost"],
+        "rate_hz": summary["rate_hz"],
+        "latency_ms": summary["latency_ms"],
+        "raw_bytes": summary["raw_bytes"],
+        "stored_bytes": summary["stored_bytes"],
+    }
+
+
+def _print_result(console: Console, facts: dict[str, Any]) -> None:
+    style = "green" if _good(facts) else "red"
+    console.print(
+        f"[{style}]{facts['status']}[/]: {facts['frames_stored']} of {facts['frames_expected']} frames stored, "
+        f"{facts['frames_lost']} lost, {facts['rate_hz']} Hz"
+    )
+    for loss in facts["lost"][:10]:
+        console.print(f"lost       {loss['first']}–{loss['last']} at {loss['where']}: {loss['why']}", markup=False)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Read ``HxW``.
+
+    Raises
+    ------
+    UsageError
+        It is not two whole numbers with an x between them.
+    """
+    height, _, width = text.lower().partition("x")
+    if not (height.isdigit() and width.isdigit()):
+        raise UsageError(f"{text!r} is no size", "write HxW, for example 2048x2048")
+    return int(height), int(width)

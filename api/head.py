@@ -1,0 +1,365 @@
+"""The head process: keeps runs, opens, publishes and seals stores, tells the tier what to do. No frame passes here."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from .. import __version__
+from ..sinks.disk import free_bytes
+from ..sinks.keeper import StoreKeeper
+from ..sinks.registry import Registry
+from ..stream import head_protocol as hp
+from ..stream import messages as m
+from ..stream.clock import monotonic_s, wall_ns
+from ..stream.errors import OctostreamError, StoreError, WireError
+from ..stream.link import MAX_FRAME_BYTES, Poll, Publisher, Router, context
+from ..stream.model import Loss
+from ..stream.preview import publish_report
+from ..stream.ranges import Ranges
+from ..stream.report import RunReport, ServiceReport, StageReport, WorkerReport, stage_report
+from ..stream.telemetry import StageMeter, add_stages, only_totals
+from ..stream.wire import decode, encode
+from .opening import check_opening
+from .run_account import RunAccount, summary, sustained_hz
+from .stored_runs import registry_file
+from .tokens import read_token, write_token
+from .verdict import LiveRun, Situation, decide, slow_since
+
+REPORT_S = 0.25
+#: Pause before a store that cannot be sealed is tried again.
+SEAL_AGAIN_S = 2.0
+#: Runs stay in the report for so long after they are sealed, so that nobody misses how one ended.
+SHOW_SEALED_S = 60.0
+STAGES = ("acquire", "send", "receive", "reduce", "write", "publish")
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class HeadSettings:
+    """What the head is told; plain values.
+
+    Attributes
+    ----------
+    data : str
+        Directory of the stores.
+    ingest : str
+        Where agents connect.
+    tier : str
+        Where workers connect.
+    copies : str
+        Where reports are sent to.
+    dashboard : str
+        Address of the page, told to agents.
+    reserve_bytes : int
+        Disk that is never filled.
+    agent_timeout_s : float
+        After so much silence of its agent a run is sealed.
+    """
+
+    data: str
+    ingest: str
+    tier: str
+    copies: str
+    dashboard: str
+    reserve_bytes: int
+    agent_timeout_s: float
+
+
+class Head:
+    """The head of a tier.
+
+    Parameters
+    ----------
+    settings : HeadSettings
+        Addresses and limits.
+    """
+
+    def __init__(self, settings: HeadSettings) -> None:
+        self.settings = settings
+        self._data = Path(settings.data)
+        self._context = context()
+        self._agents = Router(self._context, settings.ingest, MAX_FRAME_BYTES)  # an OPEN may carry calibration maps
+        self._tier = Router(self._context, settings.tier)
+        self._copies = Publisher(self._context, settings.copies)
+        self._poll = Poll()
+        self._poll.add(self._agents)
+        self._poll.add(self._tier)
+        self._registry = Registry(registry_file(self._data))
+        timing = hp.HeadTiming(agent_s=settings.agent_timeout_s)
+        self._protocol = hp.HeadProtocol(settings.dashboard, timing)
+        self._keepers: dict[str, StoreKeeper] = {}
+        self._accounts: dict[str, RunAccount] = {}
+        self._workers: dict[str, tuple[WorkerReport, dict[str, StageReport], float]] = {}
+        self._retired: dict[str, StageReport] = {}
+        self._publish = StageMeter("publish")
+        self._unpublished: set[str] = set()
+        self._unsealed: dict[str, tuple[float, tuple[Loss, ...]]] = {}
+        self._sealed: deque[tuple[float, RunReport]] = deque()
+        self._written: deque[tuple[float, int]] = deque()
+        self._malformed = 0
+        self._stop = threading.Event()
+        self._draining = threading.Event()
+
+    @property
+    def ingest(self) -> str:
+        """Address at which agents reach the head."""
+        return self._agents.endpoint
+
+    def stop(self) -> None:
+        """Return from ``run`` soon."""
+        self._stop.set()
+
+    def drain(self) -> None:
+        """Take no new runs from now on."""
+        self._draining.set()
+
+    def run(self) -> None:
+        """Serve until stopped."""
+        self._restore()
+        next_report = 0.0
+        try:
+            while not self._stop.is_set():
+                self._poll.wait(0.1)
+                self._take_tier()
+                self._take_agents()
+                self._publish_all()
+                now = monotonic_s()
+                for run in [r for r, (again, _) in self._unsealed.items() if now >= again]:
+                    self._seal(run, self._unsealed.pop(run)[1])
+                if self._draining.is_set() and not self._protocol.draining:
+                    self._act(self._protocol.handle(hp.Drain(), now))
+                self._act(self._protocol.handle(hp.Tick(), now))
+                if now >= next_report:
+                    next_report = now + REPORT_S
+                    publish_report(self._copies, self._report(now))
+        finally:
+            for link in (self._agents, self._tier, self._copies):
+                link.close()
+            self._context.term()
+            self._registry.close()
+
+    # --- messages ---
+
+    def _take_agents(self) -> None:
+        while (received := self._agents.receive()) is not None:
+            address, parts = received
+            try:
+                message = decode(parts)
+            except WireError as error:
+                self._malformed += 1
+                self._agents.send(address, encode(m.Refuse(error.what[:200], error.remedy)))
+                continue
+            account = self._accounts.get(getattr(message, "run", ""))
+            if isinstance(message, m.Ping) and account is not None:
+                account.stages = tuple(_stages(message.stages))
+                account.late = message.late
+            self._act(self._protocol.handle(hp.FromAgent(address, message), monotonic_s()))
+
+    def _take_tier(self) -> None:
+        while (received := self._tier.receive()) is not None:
+            address, parts = received
+            try:
+                message = decode(parts)
+            except WireError:
+                self._malformed += 1
+                continue
+            if isinstance(message, m.BlockDone):
+                self._count_block(message)
+            elif isinstance(message, m.Stats):
+                self._count_stats(message)
+            self._act(self._protocol.handle(hp.FromWorker(address, message), monotonic_s()))
+
+    def _count_block(self, done: m.BlockDone) -> None:
+        self._written.append((monotonic_s(), done.stored_bytes))
+        if done.run in self._accounts:
+            self._accounts[done.run].block(done)
+
+    def _count_stats(self, stats: m.Stats) -> None:
+        now = monotonic_s()
+        report = WorkerReport(stats.worker, True, "cpu", stats.rss_bytes, stats.trouble)
+        self._workers[stats.worker] = (report, {s.name: s for s in _stages(stats.stages)}, now)
+        for run, received in stats.received.items():
+            if run in self._accounts:
+                self._accounts[run].progress(stats.worker, received, now, wall_ns())
+
+    # --- actions ---
+
+    def _act(self, actions: list[hp.Action]) -> None:
+        for action in actions:
+            match action:
+                case hp.ToAgent(address, message):
+                    self._agents.send(address, encode(message))
+                case hp.ToWorker(address, message):
+                    self._tier.send(address, encode(message))
+                case hp.Create(address, opening):
+                    self._create(address, opening)
+                case hp.Publish(run):
+                    self._unpublished.add(run)
+                case hp.Seal(run, losses):
+                    self._seal(run, losses)
+
+    def _create(self, address: bytes, opening: m.Open) -> None:
+        try:
+            _, total = free_bytes(self._data)
+            reserve = min(self.settings.reserve_bytes, total // 50)
+            request = check_opening(opening, self._data, reserve)
+            keeper = StoreKeeper.create(request.run, request.products, request.maps, {"octostream": __version__})
+            write_token(Path(request.run.store), opening.token)
+            self._registry.add(RunAccount(request.run).report(None, "recording", None))
+        except OctostreamError as error:
+            self._protocol.refused(opening.token)
+            log.info("run refused", why=str(error))
+            self._agents.send(address, encode(m.Refuse(error.what, error.remedy)))
+            return
+        self._keepers[request.run.id] = keeper
+        self._accounts[request.run.id] = RunAccount(request.run)
+        log.info("run opened", run=request.run.id, store=request.run.store)
+        self._act(self._protocol.handle(hp.RunCreated(request.run, opening.token, address), monotonic_s()))
+
+    def _restore(self) -> None:
+        """Take up the runs that an earlier life of the head left open."""
+        for row in self._registry.open_runs():
+            try:
+                keeper = StoreKeeper.reopen(Path(row.store))
+                token = read_token(Path(row.store))
+            except OctostreamError as error:
+                log.error("run cannot be taken up again", run=row.id, why=str(error))
+                self._registry.update(replace(row, status="incomplete", reason=str(error), sealed_ns=wall_ns()))
+                continue
+            commits = keeper.committed()
+            stored = Ranges.of(f.number for c in commits.values() for f in c.frames)
+            self._keepers[row.id] = keeper
+            account = self._accounts[row.id] = RunAccount(keeper.run)
+            account.raw_bytes = sum(c.raw_bytes for c in commits.values())
+            account.stored_bytes = sum(c.stored_bytes for c in commits.values())
+            self._unpublished.add(row.id)
+            log.info("run taken up again", run=row.id, blocks=len(commits))
+            event = hp.RunCreated(keeper.run, token, None, Ranges.of(commits), stored)
+            self._act(self._protocol.handle(event, monotonic_s()))
+
+    def _publish_all(self) -> None:
+        for run in list(self._unpublished):
+            live = self._protocol.runs.get(run)
+            self._unpublished.discard(run)
+            if live is None or run not in self._keepers:
+                continue
+            began = monotonic_s()
+            try:
+                self._keepers[run].publish(live.committed)
+            except StoreError as error:
+                log.warning("run cannot be published yet", run=run, why=str(error))
+                self._unpublished.add(run)
+                return
+            now = monotonic_s()
+            self._publish.observe(now, now - began, live.run.plan.blocks[0].count)
+
+    def _seal(self, run: str, losses: tuple[Loss, ...]) -> None:
+        """Finish a store; while its disk refuses, the run stays open and sealing is tried again."""
+        keeper = self._keepers[run]
+        live = self._protocol.runs[run]
+        try:
+            ledger = keeper.seal(losses)
+        except StoreError as error:
+            log.warning("run cannot be sealed yet", run=run, why=str(error))
+            self._unsealed[run] = (monotonic_s() + SEAL_AGAIN_S, losses)
+            return
+        live.ledger = ledger
+        rate = sustained_hz(keeper.committed().values())
+        account = self._accounts.pop(run)
+        self._retire(account.stages)
+        report = account.report(live, ledger.status, rate, wall_ns())
+        self._registry.update(report)
+        self._sealed.append((monotonic_s(), report))
+        del self._keepers[run]
+        log.info("run sealed", run=run, status=ledger.status, stored=report.stored, lost=report.lost)
+        self._act(self._protocol.handle(hp.RunSealed(run, ledger, summary(report)), monotonic_s()))
+
+    # --- the report ---
+
+    def _report(self, now: float) -> ServiceReport:
+        self._forget(now)
+        free, total = self._disk()
+        reserve = min(self.settings.reserve_bytes, total // 50)
+        live = {run: self._protocol.runs[run] for run in self._accounts if run in self._protocol.runs}
+        runs = [
+            self._accounts[run].report(state, "recording", self._accounts[run].rate_hz) for run, state in live.items()
+        ]
+        troubles = tuple(w.trouble for w, _, _ in self._workers.values() if w.trouble)
+        not_ready = () if self._protocol.workers else ("no worker is ready yet",)
+        situation = Situation(
+            runs=tuple(self._live_run(r, now) for r in reversed(runs)),
+            troubles=troubles,
+            not_ready=not_ready,
+            disk_free_bytes=free,
+            disk_reserve_bytes=reserve,
+            draining=self._protocol.draining,
+        )
+        verdict, reason = decide(situation)
+        span = min(10.0, max(1.0, now - self._written[0][0])) if self._written else 1.0
+        return ServiceReport(
+            time_ns=wall_ns(),
+            verdict=verdict,
+            reason=reason,
+            runs=(*reversed(runs), *(r for _, r in reversed(self._sealed))),
+            stages=self._stages(now),
+            workers=tuple(w for w, _, _ in self._workers.values()),
+            not_ready=not_ready,
+            disk_free_bytes=free,
+            disk_total_bytes=total,
+            disk_reserve_bytes=reserve,
+            write_bytes_per_s=sum(n for _, n in self._written) / span,
+            draining=self._protocol.draining,
+        )
+
+    def _live_run(self, report: RunReport, now: float) -> LiveRun:
+        account = self._accounts[report.id]
+        account.slow_since = slow_since(account.slow_since, report, now)
+        slow_for = 0.0 if account.slow_since is None else now - account.slow_since
+        return LiveRun(report.name, report.rate_hz, report.target_hz, slow_for, report.lost)
+
+    def _disk(self) -> tuple[int, int]:
+        try:
+            return free_bytes(self._data)
+        except StoreError:
+            return 0, 0
+
+    def _forget(self, now: float) -> None:
+        while self._sealed and now - self._sealed[0][0] > SHOW_SEALED_S:
+            self._sealed.popleft()
+        while self._written and now - self._written[0][0] > 10:
+            self._written.popleft()
+        for worker in [w for w, (_, _, heard) in self._workers.items() if now - heard > 3.0]:
+            self._retire(self._workers.pop(worker)[1].values())
+
+    def _retire(self, stages: Iterable[StageReport]) -> None:
+        """Keep the totals of a process that is gone, so that counters never fall."""
+        for stage in stages:
+            past = self._retired.get(stage.name)
+            self._retired[stage.name] = only_totals(add_stages([stage, past] if past else [stage]))
+
+    def _stages(self, now: float) -> tuple[StageReport, ...]:
+        said = [s for a in self._accounts.values() for s in a.stages]
+        said += [s for _, stages, _ in self._workers.values() for s in stages.values()]
+        said += [*self._retired.values(), self._publish.report(now)]
+        return tuple(
+            add_stages([s for s in said if s.name == name] or [StageMeter(name).report(now)]) for name in STAGES
+        )
+
+
+def _stages(plain: tuple[Mapping[str, Any], ...]) -> list[StageReport]:
+    """Read stage reports; what is not one is left out, for the page is not worth a run."""
+    read: list[StageReport] = []
+    for stage in plain[:16]:
+        try:
+            read.append(stage_report(stage))
+        except (TypeError, ValueError):
+            continue
+    return [s for s in read if s.name in STAGES]

@@ -1,0 +1,100 @@
+"""What the head checks before it opens a run: names, recipe, maps, space."""
+
+from __future__ import annotations
+
+import math
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..kernels.recipe import Recipe
+from ..kernels.reduction import plan_reduction
+from ..sinks.disk import check_space
+from ..sinks.names import check_name, store_path
+from ..stream import messages as m
+from ..stream.clock import wall_ns
+from ..stream.errors import UsageError
+from ..stream.model import Product, Run
+
+#: Lossless compression of real sCMOS frames gains at least this much; the space that a run needs is judged by it.
+LEAST_COMPRESSION = 1.4
+
+
+@dataclass(frozen=True)
+class Request:
+    """A run that may be opened.
+
+    Attributes
+    ----------
+    run : Run
+        With id, name and path.
+    products : tuple of Product
+        What its recipe makes.
+    maps : mapping
+        Calibration arrays by key.
+    """
+
+    run: Run
+    products: tuple[Product, ...]
+    maps: Mapping[str, NDArray[Any]]
+
+
+def check_opening(opening: m.Open, data: Path, reserve_bytes: int) -> Request:
+    """Check everything about a run that can be known before its first frame.
+
+    Raises
+    ------
+    OctostreamError
+        Saying what is wrong and what to do.
+    """
+    opened_ns = wall_ns()
+    run_id = time.strftime("%Y%m%d-%H%M%S", time.gmtime(opened_ns // 10**9)) + "-" + secrets.token_hex(3)
+    name = check_name("run name", opening.name or run_id)
+    investigation = check_name("investigation", opening.investigation)
+    recipe = Recipe.from_json(opening.recipe) if opening.recipe else Recipe.load("lightsheet")
+    maps = read_maps(opening)
+    reduction = plan_reduction(recipe, opening.plan, maps, keep_raw=opening.keep_raw)
+    store = store_path(data, investigation, name)
+    need = sum(2 * math.prod(p.shape) for p in reduction.products)
+    check_space(data, int(need / LEAST_COMPRESSION), reserve_bytes)
+    run = Run(
+        id=run_id,
+        name=name,
+        investigation=investigation,
+        plan=opening.plan,
+        recipe=recipe.to_json(),
+        store=str(store),
+        keep_raw=opening.keep_raw,
+        opened_ns=opened_ns,
+    )
+    return Request(run, reduction.products, maps)
+
+
+def read_maps(opening: m.Open) -> dict[str, NDArray[Any]]:
+    """Take the calibration arrays out of an OPEN's payload.
+
+    Raises
+    ------
+    UsageError
+        They are of another kind than a map may be, or the payload has another size than they say.
+    """
+    payload = memoryview(opening.payload)
+    maps: dict[str, NDArray[Any]] = {}
+    at = 0
+    for key, dtype, shape in opening.maps:
+        if dtype not in ("<f4", "<f8", "<u2", "<i4"):
+            raise UsageError(f"map {key} is of type {dtype[:20]!r}", "send float32, float64, uint16 or int32")
+        nbytes = np.dtype(dtype).itemsize * math.prod(shape)
+        if at + nbytes > payload.nbytes:
+            raise UsageError(f"map {key} says {nbytes} bytes, the message has fewer", "send what the header says")
+        maps[key] = np.frombuffer(payload[at : at + nbytes], dtype).reshape(shape)
+        at += nbytes
+    if at != payload.nbytes:
+        raise UsageError(f"the message has {payload.nbytes - at} bytes more than its maps", "send what the header says")
+    return maps

@@ -1,0 +1,95 @@
+"""Progress of a recording on a terminal; nothing where nobody watches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from ..stream.clock import monotonic_s
+
+#: The display is refreshed this often, seconds: never once a frame.
+REFRESH_S = 0.2
+#: Where nobody watches a terminal, a line is printed this often, seconds.
+LINE_S = 2.0
+
+
+@contextmanager
+def frame_progress(console: Console, frames: int) -> Iterator[Callable[[int, int, int], None]]:
+    """Show frames sent of frames planned, frames not yet durable, and late frames.
+
+    Parameters
+    ----------
+    console : Console
+        Where.
+    frames : int
+        How many are planned.
+
+    Yields
+    ------
+    callable
+        Called with (sent, held, late), as often as one likes.
+    """
+    if not console.is_terminal:
+        yield _lines(console, frames)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=32),
+        MofNCompleteColumn(),
+        TextColumn("frames  {task.fields[rate]:6.1f} Hz  {task.fields[held]} on their way  {task.fields[late]} late"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, auto_refresh=False, transient=True) as progress:
+        task = progress.add_task("recording", total=frames, rate=0.0, held=0, late=0)
+        began = monotonic_s()
+
+        def bar(sent: int, held: int, late: int) -> None:
+            rate = sent / max(monotonic_s() - began, 1e-9)
+            progress.update(task, completed=sent, rate=rate, held=held, late=late, refresh=True)
+
+        yield _sometimes(bar, REFRESH_S, frames)
+
+
+Show = Callable[[int, int, int], None]
+
+
+def _lines(console: Console, frames: int) -> Show:
+    began = monotonic_s()
+
+    def line(sent: int, held: int, late: int) -> None:
+        rate = sent / max(monotonic_s() - began, 1e-9)
+        console.print(f"recording  {sent}/{frames} frames  {rate:.1f} Hz  {held} on their way  {late} late")
+
+    return _sometimes(line, LINE_S, frames)
+
+
+def _sometimes(show: Show, seconds: float, frames: int) -> Show:
+    """Call through at most once in so many seconds, and for the last frame."""
+    shown = monotonic_s()
+
+    def maybe(sent: int, held: int, late: int) -> None:
+        nonlocal shown
+        now = monotonic_s()
+        if now - shown >= seconds or sent == frames:
+            shown = now
+            show(sent, held, late)
+
+    return maybe
+
+
+@contextmanager
+def check_progress(console: Console) -> Iterator[Callable[[int, int], None]]:
+    """Show how far a verification is.
+
+    Yields
+    ------
+    callable
+        Called with (blocks done, blocks in all).
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=32), MofNCompleteColumn(), TextColumn("blocks"))
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("verifying", total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -1,0 +1,200 @@
+"""The service: head, web and workers as processes of their own, kept alive and stopped in order."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from ..stream.clock import monotonic_s
+from ..stream.errors import OctostreamError, StoreError, UsageError
+from .settings import Settings
+from .supervisor import Child, Died, Said, Signalled, Supervisor
+
+log = structlog.get_logger()
+
+#: Compiling every kernel for the first time takes about a minute on a slow machine.
+START_S = 180.0
+
+
+class Service:
+    """A tier on this machine.
+
+    Parameters
+    ----------
+    settings : Settings
+        What to run.
+
+    Raises
+    ------
+    UsageError
+        An address is taken.
+    StoreError
+        The data directory cannot be written.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.ingest = settings.ingest
+        self.data = prepare_data(settings.data)
+        self._listener = listen(settings.http)
+        self._private = tempfile.mkdtemp(prefix="octostream-")  # mode 0700: only this user reaches the tier's sockets
+        self._tier = f"ipc://{self._private}/tier"
+        self._copies = f"ipc://{self._private}/copies"
+        workers = [
+            Child(f"worker-{i}", "worker", lambda slot=f"worker-{i}": self._worker(slot))
+            for i in range(settings.workers)
+        ]
+        web = Child("web", "web", self._web, (self._listener.fileno(),))
+        self._supervisor = Supervisor([Child("head", "head", self._head), web, *workers])
+        self._waiting = set(self._supervisor.children)
+
+    @property
+    def dashboard(self) -> str:
+        """Address of the page."""
+        host, port = self._listener.getsockname()[:2]
+        return f"http://{host}:{port}/"
+
+    def run(self, tell: Callable[[str], None]) -> None:
+        """Serve until SIGTERM or Ctrl-C, then drain.
+
+        Parameters
+        ----------
+        tell : callable
+            Called with ``"listening"`` when agents may connect, ``"ready"`` when every process is, ``"draining"``.
+        """
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda got, _: self._supervisor.happenings.put(Signalled(got)))
+        try:
+            self._supervisor.start()
+            self._serve(tell)
+            tell("draining")
+            self._drain()
+        finally:
+            self._supervisor.restart = False
+            for name in reversed(list(self._supervisor.children)):
+                self._supervisor.stop(name, 5)
+            self._listener.close()
+            shutil.rmtree(self._private, ignore_errors=True)
+
+    def _serve(self, tell: Callable[[str], None]) -> None:
+        deadline = monotonic_s() + START_S
+        while True:
+            happening = self._supervisor.wait(1.0)
+            if isinstance(happening, Signalled):
+                return
+            if isinstance(happening, Said):
+                self._said(happening, tell)
+            if isinstance(happening, Died) and happening.name in self._waiting:
+                self._check_start(happening)
+            if self._waiting and monotonic_s() > deadline:
+                raise OctostreamError(f"{', '.join(sorted(self._waiting))} did not start", "see the log above")
+
+    def _said(self, said: Said, tell: Callable[[str], None]) -> None:
+        if "error" in said.facts:
+            if said.name in self._waiting:
+                error = UsageError if said.facts.get("code") == 2 else OctostreamError
+                raise error(str(said.facts["error"]))
+            log.error("process failed", process=said.name, why=said.facts["error"])
+            return
+        if "ingest" in said.facts:
+            self.ingest = str(said.facts["ingest"])
+        if said.name not in self._waiting:
+            return
+        self._waiting.discard(said.name)
+        if said.name == "head":
+            tell("listening")
+        if not self._waiting:
+            tell("ready")
+
+    def _check_start(self, died: Died) -> None:
+        if self._supervisor.children[died.name].failures > 3:
+            raise OctostreamError(f"{died.name} ended with code {died.code} at every start", "see the log above")
+
+    def _drain(self) -> None:
+        """Take no new runs, make durable what was received, then stop; another signal meanwhile changes nothing."""
+        self._supervisor.restart = False
+        self._supervisor.signal("head", signal.SIGUSR1)
+        workers = [name for name in self._supervisor.children if name.startswith("worker")]
+        for name in workers:
+            self._supervisor.signal(name, signal.SIGTERM)
+        for name in workers:
+            self._supervisor.stop(name, self.settings.drain_s + 2)
+
+    # --- what each child is told ---
+
+    def _head(self) -> dict[str, Any]:
+        return {
+            "data": str(self.data),
+            "ingest": self.ingest,
+            "tier": self._tier,
+            "copies": self._copies,
+            "dashboard": self.dashboard,
+            "reserve_bytes": self.settings.reserve_mib * 2**20,
+            "agent_timeout_s": self.settings.agent_timeout_s,
+        }
+
+    def _worker(self, slot: str) -> dict[str, Any]:
+        host = self.settings.ingest.removeprefix("tcp://").rpartition(":")[0]
+        return {
+            "worker": f"{slot}-{secrets.token_hex(3)}",
+            "slot": slot,
+            "head": self._tier,
+            "bind": f"tcp://{host}:0",
+            "copies": self._copies,
+            "window_bytes": self.settings.window_mib * 2**20,
+            "drain_s": self.settings.drain_s,
+            "reserve_bytes": self.settings.reserve_mib * 2**20,
+        }
+
+    def _web(self) -> dict[str, Any]:
+        return {
+            "data": str(self.data),
+            "copies": self._copies,
+            "listen_fd": self._listener.fileno(),
+            "ingest": self.ingest,
+        }
+
+
+def prepare_data(data: Path) -> Path:
+    """Make the data directory and see that it can be written.
+
+    Raises
+    ------
+    StoreError
+        It cannot.
+    """
+    try:
+        private = data / ".octostream"
+        private.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=private):
+            pass
+    except OSError as error:
+        raise StoreError(
+            f"data directory {data} cannot be written ({os.strerror(error.errno or 0)})", "give another one to --data"
+        ) from error
+    return data.resolve()
+
+
+def listen(http: str) -> socket.socket:
+    """Listen for HTTP.
+
+    Raises
+    ------
+    UsageError
+        The address is taken or not of this machine.
+    """
+    host, _, port = http.rpartition(":")
+    try:
+        return socket.create_server((host, int(port)), reuse_port=False)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise UsageError(f"cannot serve HTTP at {http} ({why})", "give another address to --http") from error

@@ -1,0 +1,80 @@
+"""What a worker needs of kernels and sinks, as promises: ``stream`` knows neither."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from .model import Block, Commit, FrameStats, Run
+from .ranges import Ranges
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Reducer(Protocol):
+    """Reduces the frames of one block into buffers of its own."""
+
+    def begin(self, block: Block) -> None:
+        """Start a block; what the buffers held is gone."""
+        ...
+
+    def add(self, number: int, pixels: NDArray[np.uint16]) -> FrameStats:
+        """Reduce a frame (y, x), in counts; frames come in any order, and twice is the same as once."""
+        ...
+
+    def level0(self, number: int) -> NDArray[np.uint16]:
+        """Give the full-resolution product of a frame that was added (y', x')."""
+        ...
+
+    def finish(self) -> Mapping[str, NDArray[np.uint16]]:
+        """Give the block's part of every product, by path; valid until the next ``begin``."""
+        ...
+
+
+class Writer(Protocol):
+    """Makes products durable."""
+
+    def write(self, block: Block, parts: Mapping[str, NDArray[np.uint16]]) -> int:
+        """Write a block's products; durable at return; gives the bytes written."""
+        ...
+
+    def commit(self, commit: Commit) -> None:
+        """Write the commit record; durable at return."""
+        ...
+
+    def close(self) -> None:
+        """Free what is held."""
+        ...
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run that a worker can serve.
+
+    Attributes
+    ----------
+    run : Run
+        As the head described it.
+    committed : Ranges
+        Blocks that are durable already.
+    reducers : tuple of Reducer
+        One a slot.
+    writer : Writer
+        Of the run's store.
+    """
+
+    run: Run
+    committed: Ranges
+    reducers: tuple[Reducer, ...]
+    writer: Writer
+
+
+class Prepare(Protocol):
+    """Reads the description of a run from its store and makes everything ready for it."""
+
+    def __call__(self, store: str) -> Prepared:
+        """Prepare; raises an ``OctostreamError`` that says why it cannot."""
+        ...

@@ -1,0 +1,300 @@
+"""The worker: receive, reduce, write, commit, acknowledge.
+
+One thread receives and reduces (each frame as it arrives); one thread a run writes. Decisions are the protocol's; this
+file moves bytes.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from time import perf_counter
+
+import numpy as np
+import psutil
+import xxhash
+
+from . import messages as m
+from . import worker_protocol as wp
+from .clock import monotonic_s, wall_ns
+from .errors import OctostreamError, WireError
+from .histogram import Histogram
+from .link import MAX_FRAME_BYTES, Dealer, Poll, Publisher, Router, Waker, context
+from .model import Frame, FrameStats
+from .preview import PREVIEW_HZ, publish_preview, shrink
+from .telemetry import StageMeter
+from .tools import Prepare, Prepared, Reducer
+from .wire import Buffer, decode, encode
+from .writing import Done, Job, WritingThread
+
+#: Messages taken from the data socket before the others get a look.
+BURST = 8
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """What a worker is told; plain values, so that it can be started anywhere.
+
+    Attributes
+    ----------
+    worker : str
+        Unique to this life of the process.
+    slot : str
+        Place in the tier, the same for every life.
+    head : str
+        Address of the head's tier socket.
+    bind : str
+        Where to listen for agents.
+    copies : str
+        Address to send previews to; empty: nobody looks.
+    window_bytes : int
+        Bytes an agent may have under way.
+    drain_s : float
+        Time to finish whole blocks after being asked to stop.
+    """
+
+    worker: str
+    slot: str
+    head: str
+    bind: str
+    copies: str = ""
+    window_bytes: int = 64 * 2**20
+    drain_s: float = 10.0
+
+
+@dataclass
+class _Slot:
+    reducer: Reducer
+    stats: dict[int, FrameStats] = field(default_factory=dict)
+    reduced: Histogram = field(default_factory=Histogram)
+
+
+@dataclass
+class _RunHere:
+    prepared: Prepared
+    writing: WritingThread
+    free: list[Reducer]
+    slots: dict[int, _Slot] = field(default_factory=dict)
+    parked: dict[int, Buffer] = field(default_factory=dict)
+    received: int = 0
+    previewed: float = 0.0
+
+
+class Worker:
+    """A worker of the tier.
+
+    Parameters
+    ----------
+    settings : WorkerSettings
+        Addresses and limits.
+    prepare : Prepare
+        Makes a run ready: the only way in which kernels and sinks come in.
+    device : str
+        What the reductions run on, for the report.
+    """
+
+    def __init__(self, settings: WorkerSettings, prepare: Prepare, device: str = "cpu") -> None:
+        self.settings = settings
+        self._prepare = prepare
+        self._device = device
+        self._context = context()
+        self._router = Router(self._context, settings.bind, MAX_FRAME_BYTES)
+        self._head = Dealer(self._context, settings.head)
+        self._copies = Publisher(self._context, settings.copies) if settings.copies else None
+        self._waker = Waker(self._context)
+        self._poll = Poll()
+        for link in (self._router, self._head, self._waker):
+            self._poll.add(link)
+        self._protocol = wp.WorkerProtocol(settings.window_bytes)
+        self._runs: dict[str, _RunHere] = {}
+        self._done: queue.SimpleQueue[tuple[str, Done]] = queue.SimpleQueue()
+        self._stop = threading.Event()
+        self._process = psutil.Process()
+        self._receive = StageMeter("receive")
+        self._reduce = StageMeter("reduce")
+        self._write = StageMeter("write")
+        self._malformed = 0
+
+    @property
+    def endpoint(self) -> str:
+        """Address at which agents reach this worker."""
+        return self._router.endpoint
+
+    def stop(self) -> None:
+        """Ask the worker to drain and return from ``run``; safe from a signal handler, and more than once."""
+        self._stop.set()
+
+    def run(self) -> None:
+        """Serve until stopped; then finish the blocks that are whole, within ``drain_s``."""
+        try:
+            next_report = 0.0
+            while not self._stop.is_set():
+                next_report = self._turn(next_report)
+            self._drain()
+        finally:
+            self._close()
+
+    def _drain(self) -> None:
+        self._protocol.handle(wp.Drain())
+        deadline = monotonic_s() + self.settings.drain_s
+        next_report = 0.0
+        while self._protocol.writing and monotonic_s() < deadline:
+            next_report = self._turn(next_report)
+
+    def _close(self) -> None:
+        for here in self._runs.values():
+            here.writing.close()
+        for link in (self._router, self._head, self._waker, *((self._copies,) if self._copies else ())):
+            link.close()
+        self._context.term()
+
+    # --- one turn of the loop ---
+
+    def _turn(self, next_report: float) -> float:
+        self._poll.wait(0.1)
+        self._waker.clear()
+        self._take_done()
+        self._take_from_head()
+        for _ in range(BURST):
+            if (received := self._router.receive()) is None:
+                break
+            self._from_agent(*received)
+        now = monotonic_s()
+        if now < next_report:
+            return next_report
+        self._report(now)
+        return now + 0.5
+
+    def _take_done(self) -> None:
+        while not self._done.empty():
+            run, done = self._done.get()
+            here = self._runs.get(run)
+            if here is None:
+                continue
+            here.slots.pop(done.job.block.number, None)
+            here.free.append(done.job.reducer)
+            self._write.observe(monotonic_s(), done.seconds, len(done.job.frames), done.message.stored_bytes)
+            self._act(self._protocol.handle(wp.Written(run, done.job.block.number)), None)
+            self._head.send(encode(done.message))
+
+    def _take_from_head(self) -> None:
+        while (parts := self._head.receive()) is not None:
+            try:
+                message = decode(parts)
+            except WireError:
+                self._malformed += 1
+                continue
+            if isinstance(message, m.Serve):
+                self._serve(message)
+            elif isinstance(message, m.Over):
+                self._act(self._protocol.handle(wp.ForgetRun(message.run)), None)
+
+    def _serve(self, message: m.Serve) -> None:
+        if message.run not in self._runs:
+            try:
+                prepared = self._prepare(message.store)
+            except OctostreamError as error:
+                self._head.send(encode(m.Refuse(error.what, error.remedy, message.run)))
+                return
+            plan = prepared.run.plan
+            writing = WritingThread(
+                message.run, self.settings.worker, plan.frame_bytes, prepared.writer, self._block_done
+            )
+            self._runs[message.run] = _RunHere(prepared, writing, list(prepared.reducers))
+            self._protocol.handle(wp.ServeRun(message.run, plan, len(prepared.reducers), prepared.committed))
+        self._head.send(encode(m.Ready(message.run)))
+
+    def _block_done(self, run: str, done: Done) -> None:
+        self._done.put((run, done))
+        self._waker.wake()
+
+    # --- frames ---
+
+    def _from_agent(self, address: bytes, parts: list[memoryview]) -> None:
+        began = perf_counter()
+        try:
+            message = decode(parts)
+        except WireError as error:
+            self._malformed += 1
+            self._router.send(address, encode(m.Refuse(error.what[:200], error.remedy)))
+            return
+        intact = True
+        if isinstance(message, m.FrameData):
+            intact = xxhash.xxh3_64_intdigest(message.payload) == message.checksum
+            nbytes = memoryview(message.payload).nbytes
+            self._receive.observe(monotonic_s(), perf_counter() - began, 1, nbytes)
+        payload = getattr(message, "payload", None)
+        self._act(self._protocol.handle(wp.FromAgent(address, message, intact)), payload)
+
+    def _act(self, actions: list[wp.Action], payload: Buffer | None) -> None:
+        for action in actions:
+            match action:
+                case wp.Reduce(run, block, frame):
+                    self._reduce_frame(self._runs[run], block, frame, payload)
+                case wp.ToAgent(address, message):
+                    self._router.send(address, encode(message))
+                case wp.Begin(run, block):
+                    self._begin(self._runs[run], block)
+                case wp.Park(run, number):
+                    assert payload is not None
+                    self._runs[run].parked[number] = payload
+                case wp.Write(run, block, frames):
+                    self._hand_over(self._runs[run], block, frames)
+                case wp.Discard(run, block):
+                    here = self._runs[run]
+                    here.free.append(here.slots.pop(block).reducer)
+                case wp.DropParked(run):
+                    self._runs[run].parked.clear()
+                case wp.Forget(run):
+                    self._runs.pop(run).writing.close()
+
+    def _begin(self, here: _RunHere, block: int) -> None:
+        reducer = here.free.pop()
+        reducer.begin(here.prepared.run.plan.blocks[block])
+        here.slots[block] = _Slot(reducer)
+
+    def _reduce_frame(self, here: _RunHere, block: int, frame: Frame, payload: Buffer | None) -> None:
+        data = here.parked.pop(frame.number, payload)
+        assert data is not None
+        began = perf_counter()
+        slot = here.slots[block]
+        pixels = np.frombuffer(data, np.dtype("<u2")).reshape(here.prepared.run.plan.frame_shape)
+        slot.stats[frame.number] = slot.reducer.add(frame.number, pixels)
+        slot.reduced.observe((wall_ns() - frame.timestamp_ns) / 1e9)
+        here.received += 1
+        now = monotonic_s()
+        self._reduce.observe(now, perf_counter() - began, 1, pixels.nbytes)
+        if self._copies and now - here.previewed >= 1 / PREVIEW_HZ:
+            here.previewed = now
+            preview = shrink(here.prepared.run.id, frame, slot.reducer.level0(frame.number))
+            publish_preview(self._copies, preview)
+
+    def _hand_over(self, here: _RunHere, block: int, frames: tuple[Frame, ...]) -> None:
+        slot = here.slots[block]
+        stats = [slot.stats[f.number] for f in frames]
+        plan = here.prepared.run.plan
+        here.writing.put(Job(plan.blocks[block], frames, stats, slot.reducer, slot.reduced))
+
+    # --- telling the head ---
+
+    def _report(self, now: float) -> None:
+        self._head.send(encode(m.Register(self.settings.worker, self.settings.slot, self.endpoint, self._device)))
+        protocol = self._protocol
+        self._receive.queue, self._receive.queue_capacity = protocol.parked, protocol.window_frames
+        self._reduce.queue, self._reduce.queue_capacity = self._filling()
+        self._write.queue, self._write.queue_capacity = protocol.writing, protocol.slots
+        trouble = next((h.writing.trouble for h in self._runs.values() if h.writing.trouble), "")
+        received: Mapping[str, int] = {run: here.received for run, here in self._runs.items()}
+        stages = tuple(asdict(meter.report(now)) for meter in (self._receive, self._reduce, self._write))
+        rss = self._process.memory_info().rss
+        self._head.send(encode(m.Stats(self.settings.worker, stages, rss, trouble, received)))
+
+    def _filling(self) -> tuple[int, int]:
+        """Count frames in the blocks that are being filled, and the frames that one block can take."""
+        filling = [len(s.stats) for here in self._runs.values() for s in here.slots.values()]
+        capacity = [
+            here.prepared.run.plan.blocks[0].count * len(here.prepared.reducers) for here in self._runs.values()
+        ]
+        return sum(filling), sum(capacity)

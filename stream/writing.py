@@ -1,0 +1,161 @@
+"""The thread that makes the blocks of one run durable, in order, and never gives up while the run lives."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from .clock import wall_ns
+from .errors import StoreError
+from .histogram import Histogram
+from .messages import BlockDone
+from .model import Block, Commit, Frame, FrameStats
+from .ranges import Ranges
+from .tools import Reducer, Writer
+
+
+@dataclass(frozen=True)
+class Job:
+    """A block that is whole and reduced.
+
+    Attributes
+    ----------
+    block : Block
+        Which.
+    frames, stats : sequences
+        What it holds, by frame number, and the numbers of each frame.
+    reducer : Reducer
+        Holds the products until the block is durable.
+    reduced : Histogram
+        Camera to reduced, of its frames.
+    """
+
+    block: Block
+    frames: Sequence[Frame]
+    stats: Sequence[FrameStats]
+    reducer: Reducer
+    reduced: Histogram
+
+
+@dataclass(frozen=True)
+class Done:
+    """A block that is durable, and how long that took.
+
+    Attributes
+    ----------
+    job : Job
+        What was written.
+    message : BlockDone
+        For the head.
+    seconds : float
+        From the start of the write to the durable commit record.
+    """
+
+    job: Job
+    message: BlockDone
+    seconds: float
+
+
+class WritingThread:
+    """Writes the blocks of a run.
+
+    Parameters
+    ----------
+    run : str
+        Run id.
+    worker : str
+        Who writes, for the commit record.
+    frame_bytes : int
+        Of one raw frame.
+    writer : Writer
+        Of the run's store.
+    done : callable
+        Called, in this thread, with each durable block.
+    retry_s : float
+        Pause before a write that failed is tried again.
+    """
+
+    def __init__(
+        self,
+        run: str,
+        worker: str,
+        frame_bytes: int,
+        writer: Writer,
+        done: Callable[[str, Done], None],
+        retry_s: float = 1.0,
+    ) -> None:
+        self.run = run
+        self.trouble = ""
+        self._worker = worker
+        self._frame_bytes = frame_bytes
+        self._writer = writer
+        self._done = done
+        self._retry_s = retry_s
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, name=f"write-{run}", daemon=True)
+        self._thread.start()
+
+    def put(self, job: Job) -> None:
+        """Hand over a block; its reducer must not be touched until it is done."""
+        self._jobs.put(job)
+
+    def close(self) -> None:
+        """Stop after the write that is under way; blocks that wait are dropped (their agent still holds them)."""
+        self._stop.set()
+        self._jobs.put(None)
+        self._thread.join()
+        self._writer.close()
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None and not self._stop.is_set():
+            self._write_until_durable(job)
+
+    def _write_until_durable(self, job: Job) -> None:
+        """Write; while the disk refuses, keep the block and say so: nothing is acknowledged that is not durable."""
+        while not self._stop.is_set():
+            try:
+                done = self._write(job)
+            except StoreError as error:
+                self.trouble = str(error)
+                self._stop.wait(self._retry_s)
+            else:
+                self.trouble = ""
+                self._done(self.run, done)
+                return
+
+    def _write(self, job: Job) -> Done:
+        began = time.perf_counter()
+        parts = job.reducer.finish()
+        stored = self._writer.write(job.block, parts)
+        raw = self._frame_bytes * len(job.frames)
+        commit = Commit(
+            block=job.block.number,
+            frames=tuple(job.frames),
+            stats=tuple(job.stats),
+            worker=self._worker,
+            committed_ns=wall_ns(),
+            raw_bytes=raw,
+            stored_bytes=stored,
+            products=tuple(parts),
+        )
+        self._writer.commit(commit)
+        return Done(job, self._message(job, commit), time.perf_counter() - began)
+
+    def _message(self, job: Job, commit: Commit) -> BlockDone:
+        durable = Histogram()
+        now = wall_ns()
+        for frame in job.frames:
+            durable.observe((now - frame.timestamp_ns) / 1e9)
+        return BlockDone(
+            run=self.run,
+            block=commit.block,
+            frames=Ranges.of(f.number for f in job.frames),
+            raw_bytes=commit.raw_bytes,
+            stored_bytes=commit.stored_bytes,
+            reduced=(tuple(job.reduced.counts), job.reduced.total_s),
+            durable=(tuple(durable.counts), durable.total_s),
+        )
