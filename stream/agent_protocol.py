@@ -409,9 +409,11 @@ class AgentProtocol:
         cut_short = block.closed(self._finished_capture) and len(block.held) < block.block.count
         if cut_short and not block.flushed:
             block.flushed = True
-            present = Ranges.of(block.held)
-            actions.append(ToWorker(name, m.Flush(self.run, worker.session, block.block.number, present)))
+            actions.append(ToWorker(name, self._flush(block, worker)))
         return actions
+
+    def _flush(self, block: _Block, worker: _Worker) -> m.Flush:
+        return m.Flush(self.run, worker.session, block.block.number, Ranges.of(block.held))
 
     # --- the end ---
 
@@ -460,5 +462,9 @@ class AgentProtocol:
         if now - state.asked < self.timing.retry_s:
             return []
         state.asked = now
-        ask: m.Message = m.Ping(self.run) if state.joined else m.Join(self.run, state.session)
-        return [ToWorker(worker, ask)]
+        if not state.joined:
+            return [ToWorker(worker, m.Join(self.run, state.session))]
+        here = [b for b in self._blocks.values() if b.worker == worker]
+        sent = Ranges.of(n for b in here for n in b.sent)
+        again = [ToWorker(worker, self._flush(b, state)) for b in here if b.flushed]
+        return [*again, ToWorker(worker, m.Ping(self.run, state.session, sent))]

@@ -227,7 +227,7 @@ class HeadProtocol:
                 live.ended = live.ended if live.ended is not None else now
                 return self._maybe_seal(live, now)
             case m.Ping():
-                return [ToAgent(address, m.Pong(name))]
+                return [ToAgent(address, m.Pong(name)), *self._tell_workers(live)]
             case _:
                 return []
 
@@ -301,8 +301,9 @@ class HeadProtocol:
             for old in [a for a, w in self.workers.items() if w.slot == message.slot]:
                 actions += self._drop_worker(old)
             self.workers[address] = Worker(message.worker, message.slot, message.endpoint, message.device, now)
-            actions += [ToWorker(address, m.Serve(r, live.run.store)) for r, live in self.runs.items()]
-        return actions
+        ready = self.workers[address].ready
+        asked = [ToWorker(address, m.Serve(r, live.run.store)) for r, live in self.runs.items() if r not in ready]
+        return [*actions, *asked]
 
     def _drop_worker(self, address: Address) -> list[Action]:
         worker = self.workers.pop(address)

@@ -106,9 +106,15 @@ class Sealed:
 
 @dataclass(frozen=True)
 class Ping:
-    """Any party to another: I am here; ``stages`` may carry its stage reports as JSON types."""
+    """Agent to head or worker: I am here.
+
+    To a worker, ``sent`` names the frames that it should have, so that one lost on the way is noticed; to the head,
+    ``stages`` carries the agent's stage reports as JSON types.
+    """
 
     run: str = ""
+    session: int = 0
+    sent: Ranges = field(default_factory=Ranges)
     stages: tuple[Mapping[str, Any], ...] = ()
     late: int = 0
 

@@ -240,7 +240,7 @@ class WorkerProtocol:
             case m.Flush(_, session, block, frames) if session == run.session:
                 return self._flush(name, run, block, frames)
             case m.Ping():
-                return [ToAgent(address, m.Pong(name))]
+                return self._ping(name, run, address, message)
             case _:
                 return []
 
@@ -259,6 +259,20 @@ class WorkerProtocol:
             self._credit(name, run),
             ToAgent(address, m.Committed(name, run.committed)),
         ]
+
+    def _ping(self, name: str, run: _Run, address: Address, ping: m.Ping) -> list[Action]:
+        """Answer with all that may have been lost on the way; where frames were, have the agent join again."""
+        if ping.session == run.session and not all(self._has(run, n) for n in ping.sent):
+            return [ToAgent(address, m.Refuse("frames were lost on the way", "join again", name))]
+        state = (self._credit(name, run), ToAgent(address, m.Committed(name, run.committed)))
+        return [ToAgent(address, m.Pong(name)), *state]
+
+    def _has(self, run: _Run, frame: int) -> bool:
+        if frame >= run.plan.frames or frame in run.parked:
+            return True
+        number = run.plan.blocks.block_of(frame).number
+        block = run.blocks.get(number)
+        return number in run.committed or (block is not None and frame in block.frames)
 
     def _window(self, run: _Run) -> int:
         frames = max(2, min(self.WINDOW_FRAMES, self.window_bytes // run.cost))

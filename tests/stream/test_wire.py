@@ -2,7 +2,6 @@ import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from octostream.stream import messages as m
 from octostream.stream.errors import WireError
 from octostream.stream.model import Loss, Pixel, Plan
