@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any, Final
 
@@ -89,7 +90,10 @@ def check_map(key: str, array: NDArray[Any], frame_shape: tuple[int, int], file:
     if bad.any():
         raise RecipeError(f"{key} map '{file}' has {_count(bad)} not finite", "replace NaN and infinity by numbers")
     if key == GAIN and (values <= 0).any():
-        raise RecipeError(f"{key} map '{file}' has {_count(values <= 0)} not above 0", "a gain must be positive")
+        raise RecipeError(
+            f"{key} map '{file}' has {_count(values <= 0)} not above 0",
+            "give those pixels the map's median, and list them as hot pixels",
+        )
     return values
 
 
@@ -160,7 +164,7 @@ def _read_csv(path: Path) -> NDArray[np.int64]:
         if not pixels and sorted(map(str.lower, fields)) == ["x", "y"]:
             swapped = fields[0].lower() == "x"
             continue
-        if len(fields) != 2 or not all(field.isascii() and field.isdigit() for field in fields):
+        if len(fields) != 2 or not all(re.fullmatch(r"[0-9]{1,9}", field) for field in fields):
             raise RecipeError(f"line {number} of hot pixel list '{path.name}' is '{line[:40]}'", "give one y,x a line")
         first, second = int(fields[0]), int(fields[1])
         pixels.append((second, first) if swapped else (first, second))
