@@ -8,6 +8,7 @@ from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from .feed import Feed, Runs
 from .routes.context import Context
@@ -59,6 +60,7 @@ def create_app(
         summary="Runs, stages and live pixels of a streaming acquisition analysis; read-only.",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         responses={422: {"model": Problem}},
     )
     context = Context(feed, runs, data.resolve(), version, ingest, now_ns)
@@ -71,7 +73,7 @@ def create_app(
     return app
 
 
-def server_config(app: FastAPI, host: str, port: int) -> uvicorn.Config:
+def server_config(app: ASGIApp, host: str, port: int) -> uvicorn.Config:
     """Give the settings of the server that this application needs.
 
     Messages from viewers are tiny, so larger ones are refused; pixels are not compressed, because that costs more

@@ -19,6 +19,7 @@ from octostream.stream.ledger import Ledger
 from octostream.stream.model import Loss
 from octostream.stream.ranges import Ranges
 from octostream.stream.report import PreviewFrame, RunReport, ServiceReport, StageReport, WorkerReport
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 STAGE_NAMES = ("acquire", "send", "receive", "reduce", "write", "publish")
 
@@ -152,23 +153,38 @@ def data(tmp_path: Path) -> Path:
     return root
 
 
-@pytest.fixture
-def service(data: Path) -> Iterator[Service]:
+class Switch:
+    """One running server, and the application that it serves at present."""
+
+    app: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, send)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[tuple[Switch, int]]:
     """The real server on a free loopback port, in a thread."""
-    feed, runs = LatestFeed(), FakeRuns()
-    app = create_app(feed, runs, data, "0.1.0", ingest="tcp://127.0.0.1:5555")
+    switch = Switch()
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        config = server_config(app, "127.0.0.1", 0)
-        config.timeout_graceful_shutdown = 1
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+        uvicorn_server = uvicorn.Server(server_config(switch, "127.0.0.1", 0))
+        thread = threading.Thread(target=uvicorn_server.run, args=([listener],), daemon=True)
         thread.start()
-        wait_for(lambda: server.started)
-        yield Service(feed, runs, data, listener.getsockname()[1])
-        server.should_exit = True
+        wait_for(lambda: uvicorn_server.started)
+        yield switch, listener.getsockname()[1]
+        uvicorn_server.should_exit = True
         thread.join(10)
         assert not thread.is_alive()
+
+
+@pytest.fixture
+def service(server: tuple[Switch, int], data: Path) -> Service:
+    """A fresh application behind that server."""
+    switch, port = server
+    feed, runs = LatestFeed(), FakeRuns()
+    switch.app = create_app(feed, runs, data, "0.1.0", ingest="tcp://127.0.0.1:5555")
+    return Service(feed, runs, data, port)
 
 
 def wait_for(true: Callable[[], object], seconds: float = 10.0) -> None:
