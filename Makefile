@@ -1,0 +1,30 @@
+# Everything starts from a bare checkout: each target makes the virtual environment first, with locked versions.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.PHONY: demo test lint bench clean
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test,lint,bench]"
+	touch $@
+
+demo: $(VENV)/installed  ## the whole system on this machine: make demo ARGS="--seconds 5"
+	@$(BIN)/octostream demo $(ARGS)
+
+test: $(VENV)/installed  ## all tests: make test ARGS="tests/stream -q"
+	$(BIN)/pytest $(ARGS)
+
+bench: $(VENV)/installed  ## our speed beside others', in one run
+	@$(BIN)/octostream bench $(ARGS)
+
+lint: $(VENV)/installed  ## format, rules, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+
+clean:  ## forget the virtual environment and caches
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache build *.egg-info
