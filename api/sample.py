@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import os
 import subprocess
@@ -206,7 +205,7 @@ def _take_out(archive: Path, sample: Sample, out: Path) -> None:
                             while piece := source.read(_CHUNK):
                                 target.write(piece)
                         return
-    except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+    except (tarfile.TarError, EOFError, zlib.error) as error:
         raise SampleError(f"the archive of {sample.package} is damaged ({error})", "try again") from error
     raise SampleError(f"the archive of {sample.package} holds no {sample.member}", "try again later")
 

@@ -119,7 +119,7 @@ def _declared_layout(dims: Sequence[tuple[str, int]], declared: str, name: str) 
         raise UsageError(f"axes {declared!r} leave open how the {planes} planes of {name} are divided", _EXAMPLE)
     given = math.prod(size for _, size in axes if size is not None)
     if open_ends:
-        rest = planes // given if given else 0
+        rest = planes // max(given, 1)
         axes = [(letter, rest if size is None else size) for letter, size in axes]
     sizes = tuple(size or 0 for _, size in axes)
     if math.prod(sizes) != planes:

@@ -103,6 +103,25 @@ def draw_cells(simulation: Simulation) -> Counts:
     return np.clip(np.rint(photons * simulation.gain), 0, 65535).astype(np.uint16)
 
 
+def add_cell(cell: Counts, top: int, left: int, out: Counts) -> None:
+    """Add a cell's counts to a frame where the two overlap; counts saturate, as on a camera.
+
+    Parameters
+    ----------
+    cell : uint16 (side, side), counts
+        What to add.
+    top, left : int
+        Place of its first row and column on the frame, pixels; may lie outside.
+    out : uint16 (y, x), counts
+        The frame, changed in place.
+    """
+    height, width = cell.shape
+    target = out[max(top, 0) : max(top + height, 0), max(left, 0) : max(left + width, 0)]
+    y, x = max(-top, 0), max(-left, 0)
+    part = cell[y : y + target.shape[0], x : x + target.shape[1]]
+    target += np.minimum(part, np.uint16(65535) - target)
+
+
 def level_signals() -> NDArray[np.float64]:
     """Peak signal of each brightness level, as a fraction, from FAINTEST to 1 in equal ratios."""
     return np.geomspace(FAINTEST, 1.0, LEVELS)

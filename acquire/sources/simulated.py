@@ -9,7 +9,7 @@ from ...stream.errors import UsageError
 from ...stream.model import Plan
 from ..source import SourceOptions, check_request
 from .cells import FAINTEST, Cells
-from .sensor import CELL_SIDE, DRAWS, LEVELS, SHAPES, draw_cells, expose
+from .sensor import CELL_SIDE, DRAWS, LEVELS, SHAPES, add_cell, draw_cells, expose
 from .simulation import Simulation, parse_simulation
 
 #: A frame is put together from this many bands of rows, each of another exposure: few exposures make many frames,
@@ -69,7 +69,7 @@ class Simulated:
         tops = np.floor(seen.y).astype(np.int64) - CELL_SIDE // 2
         lefts = np.floor(seen.x).astype(np.int64) - CELL_SIDE // 2
         for cell, level, draw, top, left in zip(seen.cell, levels, draws, tops, lefts, strict=True):
-            _add(self._stamps[cell % SHAPES, level, draw], int(top), int(left), out)
+            add_cell(self._stamps[cell % SHAPES, level, draw], int(top), int(left), out)
 
     def close(self) -> None:
         """Give the memory back; harmless when repeated."""
@@ -101,11 +101,3 @@ def open_simulated(settings: str, options: SourceOptions) -> Simulated:
 def _axes(simulation: Simulation) -> str:
     sizes = {"t": simulation.t, "c": simulation.c, "z": simulation.z}
     return "".join(letter for letter, size in sizes.items() if size > 1) + "yx"
-
-
-def _add(stamp: NDArray[np.uint16], top: int, left: int, out: NDArray[np.uint16]) -> None:
-    """Add a cell to a frame where it overlaps it; counts saturate, as on a camera."""
-    target = out[max(top, 0) : max(top + CELL_SIDE, 0), max(left, 0) : max(left + CELL_SIDE, 0)]
-    y, x = max(-top, 0), max(-left, 0)
-    part = stamp[y : y + target.shape[0], x : x + target.shape[1]]
-    target += np.minimum(part, np.uint16(65535) - target)

@@ -37,11 +37,11 @@ class Tiling:
 
     @cached_property
     def tiles(self) -> tuple[tuple[int, slice, slice], ...]:
-        """For each tile its shift along z and its place (y, x) on the sensor."""
+        """For each tile its shift along z and its place (y, x); the last ones may reach beyond the sensor."""
         h, w = self.field
         height, width = self.sensor
         return tuple(
-            ((STEP_Y * i + STEP_X * j) % self.depth, slice(y, min(y + h, height)), slice(x, min(x + w, width)))
+            ((STEP_Y * i + STEP_X * j) % self.depth, slice(y, y + h), slice(x, x + w))
             for i, y in enumerate(range(0, height, h))
             for j, x in enumerate(range(0, width, w))
         )

@@ -26,6 +26,7 @@ class Memory:
     counts: Counts  # (t, c, z, y, x)
     bad: set[int] = field(default_factory=set)
     reads: list[int] = field(default_factory=list)
+    target: Counts | None = None
     closed: bool = False
 
     @property
@@ -35,6 +36,7 @@ class Memory:
 
     def read(self, number: int, out: Counts) -> None:
         self.reads.append(number)
+        self.target = out
         out[...] = 0
         if number in self.bad:
             raise SourceError(f"plane {number} is bad", "mend it")
@@ -73,6 +75,9 @@ def test_large_recordings_are_read_plane_by_plane() -> None:
     assert planes.reads == []
     assert np.array_equal(frames_of(source), planes.counts.reshape(20, 3, 4))
     assert planes.reads == list(range(20))
+    out = np.empty((3, 4), np.uint16)
+    source.fill(0, out)
+    assert planes.target is out  # without a copy in between
 
 
 def test_large_recordings_are_tiled_from_one_stack_in_memory() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from octostream.acquire.source import SourceOptions, open_source
 from octostream.acquire.sources.cells import FAINTEST, Cells
-from octostream.acquire.sources.sensor import PixelMaps, draw_cells, expose, level_signals
+from octostream.acquire.sources.sensor import PixelMaps, add_cell, draw_cells, expose, level_signals
 from octostream.acquire.sources.simulated import Simulated
 from octostream.acquire.sources.simulation import Simulation, parse_simulation
 from octostream.stream.errors import UsageError
@@ -50,6 +50,21 @@ def test_frames_and_seeds_differ() -> None:
     one, two = Simulated(SMALL), Simulated(parse_simulation("size=96x128,z=5,t=4,cells=20,seed=2"))
     frames = [frame(one, n) for n in range(20)] + [frame(two, n) for n in range(20)]
     assert len({f.tobytes() for f in frames}) == 40
+    dark = Simulated(parse_simulation("size=96x128,z=5,t=4,cells=0"))  # without cells, too
+    assert len({frame(dark, n).tobytes() for n in range(20)}) == 20
+
+
+@settings(deadline=None)
+@given(st.integers(-8, 12), st.integers(-8, 12), st.tuples(st.integers(1, 9), st.integers(1, 9)))
+def test_a_cell_is_cut_at_the_borders(top: int, left: int, size: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    cell = rng.integers(0, 40_000, (5, 4)).astype(np.uint16)
+    out = rng.integers(0, 40_000, size).astype(np.uint16)
+    wide = np.zeros((30, 30), np.int64)
+    wide[10 : 10 + size[0], 10 : 10 + size[1]] = out
+    wide[10 + top : 15 + top, 10 + left : 14 + left] += cell
+    add_cell(cell, top, left, out)
+    assert np.array_equal(out, np.minimum(wide, 65535)[10 : 10 + size[0], 10 : 10 + size[1]])
 
 
 def test_the_background_is_offset_photon_noise_and_read_noise() -> None:
@@ -85,7 +100,7 @@ def test_cells_appear_where_the_truth_says() -> None:
         light = frame(source, number).astype(np.int64) - frame(empty, number)
         seen = source.cells.visible(number, 0, 0)
         near = np.zeros(light.shape, bool)
-        for y, x in zip(seen.y, seen.x, strict=True):
+        for _, y, x in source.cells.positions(number)[seen.cell]:
             box = (slice(max(0, int(y) - 24), int(y) + 24), slice(max(0, int(x) - 24), int(x) + 24))
             near[box] = True
             assert light[box].max() > 10

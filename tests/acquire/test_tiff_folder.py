@@ -37,7 +37,7 @@ def test_planes_come_in_natural_order_and_are_one_stack(tmp_path: Path, counts: 
     fill_folder(tmp_path, counts, [f"img{i}.TIF" if i % 2 else f"Img{i}.tiff" for i in range(1, 13)])
     (tmp_path / "notes.txt").write_text("not an image")
     (tmp_path / "._img1.tif").write_bytes(b"left by a Mac")
-    (tmp_path / "img3.tif.d").mkdir()
+    (tmp_path / "img30.tif").mkdir()
     shape, axes, frames = play(tmp_path)
     assert shape == (1, 1, 12, 6, 5)
     assert axes == "zyx"
@@ -112,6 +112,11 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("")
     with pytest.raises(SourceError, match=r"holds no TIFF files and is no Zarr array: give a folder of \.tif"):
         open_source(str(tmp_path))
+
+
+def test_names_that_differ_in_zeros_or_case_alone_have_an_order_too() -> None:
+    names = ["img01", "img1", "IMG1", "img001"]
+    assert sorted(names, key=natural_key) == sorted(names[::-1], key=natural_key)
 
 
 @settings(deadline=None)

@@ -350,9 +350,12 @@ def test_a_file_cut_anywhere_is_refused_or_plays_whole_frames(
                 writer.write(plane, photometric="minisblack", contiguous=False, **how, **meta)
     whole = path.read_bytes()
     cut = tmp_path / "cut.tif"
+    with tifffile.TiffFile(path) as tif:
+        # After four entries of a page's list, what remains of the file looks like the start of another list.
+        inside = {page.aspage().offset + 50 for page in tif.pages if not page.is_virtual}
     refusals: list[str] = []
     step = 17
-    for length in range(1, len(whole), step):
+    for length in sorted({*range(1, len(whole), step), *inside}):
         cut.write_bytes(whole[:length])
         try:
             _, frames = play(cut)
@@ -363,6 +366,47 @@ def test_a_file_cut_anywhere_is_refused_or_plays_whole_frames(
             assert np.array_equal(frames, counts)
     assert len(refusals) > len(whole) // 2 // step
     assert all(str(cut) in text and "\n" not in text for text in refusals)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"imagej": True},
+        {"metadata": None},
+        {"metadata": {}},
+        {"truncate": True},
+        {"metadata": None, "compression": "zlib"},
+    ],
+    ids=str,
+)
+def test_a_cut_file_is_refused_when_it_is_opened(tmp_path: Path, counts: Counts, how: dict[str, object]) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.tile(counts, (1, 9, 9)), photometric="minisblack", **how)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(SourceError, match="the file is cut short or damaged: copy it again from its origin"):
+        open_source(str(path))
+
+
+def test_a_set_whose_files_only_look_continuous_is_read_from_each(tmp_path: Path, counts: Counts) -> None:
+    uuids = [f"urn:uuid:0000000{i}-0000-0000-0000-000000000000" for i in range(2)]
+    places = "".join(
+        f'<TiffData FirstT="{t}" FirstZ="0" FirstC="0" IFD="0" PlaneCount="1">'
+        f'<UUID FileName="f{t}.ome.tif">{uuid}</UUID></TiffData>'
+        for t, uuid in enumerate(uuids)
+    )
+    offsets = []
+    for t, uuid in enumerate(uuids):
+        xml = (
+            f'<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="{uuid}">'
+            '<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint16" SizeX="32" SizeY="32" '
+            f'SizeZ="1" SizeC="1" SizeT="2">{places}</Pixels></Image>{" " * (2048 * t)}</OME>'
+        )
+        path = write(tmp_path / f"f{t}.ome.tif", np.full((32, 32), t + 1, np.uint16), description=xml)
+        with tifffile.TiffFile(path, is_ome=False) as tif:
+            offsets.append(tif.pages[0].aspage().dataoffsets[0])
+    assert offsets[1] == offsets[0] + 2048  # where the second plane would lie in the first file
+    _, frames = play(tmp_path / "f0.ome.tif")
+    assert [int(frame.max()) for frame in frames] == [1, 2]
 
 
 def test_a_damaged_page_is_named_by_the_frame_that_needs_it(tmp_path: Path, counts: Counts) -> None:
