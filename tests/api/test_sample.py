@@ -210,7 +210,7 @@ def test_pip_ends_when_the_caller_gives_up(tmp_path: Path, monkeypatch: pytest.M
         "import os, pathlib, time\n"
         "landing = pathlib.Path(os.environ['TMPDIR'], 'pip-unpack-x'); landing.mkdir()\n"
         "(landing / 'pycudadecon-0.5.1.tar.gz').write_bytes(str(os.getpid()).encode())\n"
-        "time.sleep(60)\n",
+        "time.sleep(300)\n",  # longer than a test may take
     )
     seen: list[int] = []
 
