@@ -193,7 +193,7 @@ def _check_table(store: Path, expected: int, commits: dict[int, Commit]) -> Iter
             continue
         bad = Ranges.of(int(n) for n in np.flatnonzero(found[name] != column))
         if bad.spans:
-            yield f"{FOLDER}/{name}: {as_text(bad)} differ from the commit records"
+            yield f"{FOLDER}/{name}: not what the commit records say for {as_text(bad)}"
 
 
 def _check_ledger(expected: int, stored: Ranges, ledger: Ledger) -> Iterator[str]:

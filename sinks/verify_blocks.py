@@ -88,7 +88,7 @@ class BlockVerifier:
                 continue
             if running is not None and not self._incomparable and not np.array_equal(found, running):
                 t, c = block.origin[:2]
-                yield f"{product.path}: stack t={t}, c={c} is not the maximum of level 0"
+                yield f"{product.path}: not the maximum of level 0 in stack t={t}, c={c}"
         self._running.clear()
         self._incomparable = False
 
@@ -105,7 +105,7 @@ class BlockVerifier:
             list(self._pool.map(fill, (place for _, place in planes(block))))
             bad = differing_frames(coarse, block, expected, parts[coarse.path])
             if bad.spans:
-                yield f"{coarse.path}: {as_text(bad)} are not the 2x2 means of level {fine.path}"
+                yield f"{coarse.path}: not the 2x2 mean of level {fine.path} in {as_text(bad)}"
 
     def _check_projections(self, block: Block, parts: Parts) -> Iterator[str]:
         if "0" not in parts:
@@ -120,7 +120,7 @@ class BlockVerifier:
             elif product.path in parts:
                 bad = differing_frames(product, block, expected, parts[product.path])
                 if bad.spans:
-                    yield f"{product.path}: {as_text(bad)} are not the maximum of level 0"
+                    yield f"{product.path}: not the maximum of level 0 in {as_text(bad)}"
 
     def _check_raw(self, block: Block, commit: Commit, raw: NDArray[Any]) -> Iterator[str]:
         places = dict(planes(block))
@@ -136,7 +136,7 @@ class BlockVerifier:
         good = list(self._pool.map(right, held))
         bad = Ranges.of(commit.frames[k].number for k, fine in zip(held, good, strict=True) if not fine)
         if bad.spans:
-            yield f"raw/0: {as_text(bad)} have not the checksum or the counts of their commit record"
+            yield f"raw/0: not the checksum or the counts of the commit record in {as_text(bad)}"
 
     def _unreadable(self, product: Product, block: Block, cause: Exception) -> str:
         """Name the file that cannot be read, and the frames that are hit."""
