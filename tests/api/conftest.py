@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 import uvicorn
@@ -119,6 +120,7 @@ class Service:
     runs: FakeRuns
     data: Path
     port: int
+    http: httpx.Client
 
     @property
     def url(self) -> str:
@@ -178,13 +180,19 @@ def server() -> Iterator[tuple[Switch, int]]:
         assert not thread.is_alive()
 
 
+@pytest.fixture(scope="session")
+def client() -> Iterator[httpx.Client]:
+    with httpx.Client(timeout=10) as client:
+        yield client
+
+
 @pytest.fixture
-def service(server: tuple[Switch, int], data: Path) -> Service:
+def service(server: tuple[Switch, int], client: httpx.Client, data: Path) -> Service:
     """A fresh application behind that server."""
     switch, port = server
     feed, runs = LatestFeed(), FakeRuns()
     switch.app = create_app(feed, runs, data, "0.1.0", ingest="tcp://127.0.0.1:5555")
-    return Service(feed, runs, data, port)
+    return Service(feed, runs, data, port, client)
 
 
 def wait_for(true: Callable[[], object], seconds: float = 10.0) -> None:

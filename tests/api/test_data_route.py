@@ -6,7 +6,6 @@ import http.client
 import os
 from urllib.parse import quote
 
-import httpx
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -34,10 +33,10 @@ def stores(service, make, data):
 
 
 def test_a_chunk_comes_whole_and_by_head(stores) -> None:
-    answer = httpx.get(stores.url + PATH)
+    answer = stores.http.get(stores.url + PATH)
     assert (answer.status_code, answer.content) == (200, CHUNK)
     assert answer.headers["accept-ranges"] == "bytes"
-    head = httpx.head(stores.url + PATH)
+    head = stores.http.head(stores.url + PATH)
     assert (head.status_code, head.content) == (200, b"")
     assert head.headers["content-length"] == str(len(CHUNK))
 
@@ -53,28 +52,28 @@ def test_a_chunk_comes_whole_and_by_head(stores) -> None:
     ],
 )
 def test_ranges(stores, asked: str, expected: bytes, content_range: str) -> None:
-    answer = httpx.get(stores.url + PATH, headers={"range": asked})
+    answer = stores.http.get(stores.url + PATH, headers={"range": asked})
     assert answer.status_code == 206
     assert answer.content == expected
     assert answer.headers["content-range"] == content_range
-    head = httpx.head(stores.url + PATH, headers={"range": asked})
+    head = stores.http.head(stores.url + PATH, headers={"range": asked})
     assert (head.status_code, head.headers["content-length"]) == (206, str(len(expected)))
 
 
 @pytest.mark.parametrize("asked", ["bytes=1024000-", "bytes=-0", "bytes=9999999-9999999"])
 def test_ranges_beyond_the_end(stores, asked: str) -> None:
-    answer = httpx.get(stores.url + PATH, headers={"range": asked})
+    answer = stores.http.get(stores.url + PATH, headers={"range": asked})
     assert answer.status_code == 416
     assert answer.headers["content-range"] == "bytes */1024000"
     assert answer.json() == {"detail": "the file has 1024000 bytes"}
 
 
 def test_if_range_and_etag(stores) -> None:
-    etag = httpx.get(stores.url + PATH).headers["etag"]
-    same = httpx.get(stores.url + PATH, headers={"range": "bytes=0-1", "if-range": etag})
-    other = httpx.get(stores.url + PATH, headers={"range": "bytes=0-1", "if-range": '"old"'})
+    etag = stores.http.get(stores.url + PATH).headers["etag"]
+    same = stores.http.get(stores.url + PATH, headers={"range": "bytes=0-1", "if-range": etag})
+    other = stores.http.get(stores.url + PATH, headers={"range": "bytes=0-1", "if-range": '"old"'})
     assert (same.status_code, other.status_code, other.content) == (206, 200, CHUNK)
-    assert httpx.get(stores.url + PATH, headers={"if-none-match": etag}).status_code == 304
+    assert stores.http.get(stores.url + PATH, headers={"if-none-match": etag}).status_code == 304
 
 
 @settings(deadline=None)
@@ -108,7 +107,7 @@ def test_other_ranges_are_ignored(header: str | None) -> None:
 
 def test_caching_is_long_only_for_what_never_changes(stores, data) -> None:
     def caching(path: str) -> str:
-        return httpx.get(f"{stores.url}/data/local/{path}").headers["cache-control"]
+        return stores.http.get(f"{stores.url}/data/local/{path}").headers["cache-control"]
 
     assert "immutable" in caching("run.ome.zarr/0/c/0/0/0")
     assert caching("run.ome.zarr/zarr.json") == "no-cache"
@@ -126,19 +125,21 @@ def test_caching_is_long_only_for_what_never_changes(stores, data) -> None:
 
 def test_viewers_elsewhere_may_read(stores) -> None:
     for path in (PATH, PATH + "1"):
-        answer = httpx.get(stores.url + path, headers={"origin": "https://viewer.example"})
+        answer = stores.http.get(stores.url + path, headers={"origin": "https://viewer.example"})
         assert answer.headers["access-control-allow-origin"] == "*"
         assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
         assert {"Content-Range", "Content-Length"} <= set(answer.headers["access-control-expose-headers"].split(", "))
     asking = {"origin": "https://viewer.example", "access-control-request-headers": "range"}
-    preflight = httpx.options(stores.url + PATH, headers=asking | {"access-control-request-private-network": "true"})
+    preflight = stores.http.options(
+        stores.url + PATH, headers=asking | {"access-control-request-private-network": "true"}
+    )
     assert preflight.status_code == 204
     assert "Range" in preflight.headers["access-control-allow-headers"]
     assert "GET" in preflight.headers["access-control-allow-methods"]
     assert preflight.headers["access-control-allow-private-network"] == "true"
-    assert "access-control-allow-private-network" not in httpx.options(stores.url + PATH, headers=asking).headers
-    assert httpx.put(stores.url + PATH, content=b"x").status_code == 405
-    assert "access-control-allow-origin" not in httpx.get(f"{stores.url}/api/v1/status").headers
+    assert "access-control-allow-private-network" not in stores.http.options(stores.url + PATH, headers=asking).headers
+    assert stores.http.put(stores.url + PATH, content=b"x").status_code == 405
+    assert "access-control-allow-origin" not in stores.http.get(f"{stores.url}/api/v1/status").headers
 
 
 def raw_get(port: int, target: str) -> tuple[int, bytes]:
@@ -242,6 +243,6 @@ def test_a_viewer_that_leaves_in_the_middle_leaves_no_open_file(stores, make, da
     make["store"](data, "large", chunk=bytes(64 * 2**20))
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(5):
-        with httpx.stream("GET", f"{stores.url}/data/local/large.ome.zarr/0/c/0/0/0") as answer:
+        with stores.http.stream("GET", f"{stores.url}/data/local/large.ome.zarr/0/c/0/0/0") as answer:
             next(answer.iter_raw(1000))
     make["wait"](lambda: len(os.listdir("/proc/self/fd")) <= before)

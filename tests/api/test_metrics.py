@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import httpx
 import pytest
 from octostream.api.feed import LatestFeed
 from octostream.api.metrics import BUCKETS_S, STAGES, ReportCollector, Viewers
@@ -90,7 +89,7 @@ def test_no_label_grows_with_the_runs(make, data) -> None:
 
 def test_the_route_serves_prometheus_text(service, make, data) -> None:
     service.feed.put_report(make["report"](make["run"](data, "secret-run-name")))
-    answer = httpx.get(f"{service.url}/metrics")
+    answer = service.http.get(f"{service.url}/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     assert {f.name for f in text_string_to_metric_families(answer.text)} >= {
         "octostream_verdict",

@@ -6,7 +6,6 @@ import socket
 import struct
 from contextlib import ExitStack
 
-import httpx
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -33,7 +32,7 @@ def viewer(service, run: str = "live", **options: object) -> ClientConnection:
 
 
 def metric(service, name: str) -> float:
-    families = text_string_to_metric_families(httpx.get(f"{service.url}/metrics").text)
+    families = text_string_to_metric_families(service.http.get(f"{service.url}/metrics").text)
     return next(s.value for family in families for s in family.samples if s.name == f"octostream_{name}")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import httpx
 import numpy as np
 import pytest
 from octostream.stream.errors import StoreError
@@ -12,7 +11,7 @@ def test_runs_are_paged_newest_first(service, make, data) -> None:
     service.runs.rows = [make["run"](data, f"r-{n}", status="complete") for n in range(7, 0, -1)]
     seen, before = [], None
     for _ in range(4):
-        page = httpx.get(
+        page = service.http.get(
             f"{service.url}/api/v1/runs", params={"limit": 3} | ({"before": before} if before else {})
         ).json()
         seen += [run["id"] for run in page["runs"]]
@@ -21,15 +20,15 @@ def test_runs_are_paged_newest_first(service, make, data) -> None:
             break
     assert seen == [f"r-{n}" for n in range(7, 0, -1)]
     assert before is None
-    assert httpx.get(f"{service.url}/api/v1/runs?limit=7").json()["next"] is None
+    assert service.http.get(f"{service.url}/api/v1/runs?limit=7").json()["next"] is None
 
 
 def test_a_live_run_shows_what_the_head_says(service, make, data) -> None:
     service.runs.rows = [make["run"](data, stored=0)]
     service.feed.put_report(make["report"](make["run"](data, stored=500), make["run"](data, "r-new")))
-    assert httpx.get(f"{service.url}/api/v1/runs").json()["runs"][0]["stored"] == 500
-    assert httpx.get(f"{service.url}/api/v1/runs/live").json()["stored"] == 500
-    assert httpx.get(f"{service.url}/api/v1/runs/r-new").json()["id"] == "r-new"
+    assert service.http.get(f"{service.url}/api/v1/runs").json()["runs"][0]["stored"] == 500
+    assert service.http.get(f"{service.url}/api/v1/runs/live").json()["stored"] == 500
+    assert service.http.get(f"{service.url}/api/v1/runs/r-new").json()["id"] == "r-new"
 
 
 def test_a_run_says_where_it_can_be_read_and_how_much_it_shrank(service, make, data) -> None:
@@ -37,16 +36,16 @@ def test_a_run_says_where_it_can_be_read_and_how_much_it_shrank(service, make, d
         make["run"](data, raw_bytes=100, stored_bytes=40),
         make["run"](data, "r-2", store="/elsewhere/x", stored_bytes=0),
     ]
-    run = httpx.get(f"{service.url}/api/v1/runs/r-0001").json()
+    run = service.http.get(f"{service.url}/api/v1/runs/r-0001").json()
     assert run["data_url"] == "/data/local/embryo-r-0001.ome.zarr"
     assert run["compression"] == 2.5
-    other = httpx.get(f"{service.url}/api/v1/runs/r-2").json()
+    other = service.http.get(f"{service.url}/api/v1/runs/r-2").json()
     assert (other["data_url"], other["compression"]) == ("", None)
 
 
 def test_the_ledger_names_every_range(service, make, data) -> None:
     service.runs.rows = [make["run"](data)]
-    assert httpx.get(f"{service.url}/api/v1/runs/r-0001/ledger").json() == {
+    assert service.http.get(f"{service.url}/api/v1/runs/r-0001/ledger").json() == {
         "run": "r-0001",
         "status": "recording",
         "frames_expected": 10,
@@ -62,18 +61,18 @@ def test_the_ledger_names_every_range(service, make, data) -> None:
 def test_projections_come_as_pixels_with_their_size(service, make, data, which: str, c: int) -> None:
     service.runs.rows = [make["run"](data, shape=(4, 2, 88, 2048, 2048))]
     address = f"{service.url}/api/v1/runs/r-0001/projections/{which}?c={c}"
-    answer = httpx.get(address)
+    answer = service.http.get(address)
     size = [int(answer.headers[f"x-octostream-{name}"]) for name in ("t", "c", "height", "width")]
     t, image = service.runs.projection("r-0001", which, c)
     assert size == [t, c, *image.shape]
     np.testing.assert_array_equal(np.frombuffer(answer.content, "<u2").reshape(image.shape), image)
-    again = httpx.get(address, headers={"if-none-match": answer.headers["etag"]})
+    again = service.http.get(address, headers={"if-none-match": answer.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
 
 
 def test_no_projection_yet_is_no_error(service, make, data) -> None:
     service.runs.rows = [make["run"](data, stored=0)]
-    assert httpx.get(f"{service.url}/api/v1/runs/r-0001/projections/xy").status_code == 204
+    assert service.http.get(f"{service.url}/api/v1/runs/r-0001/projections/xy").status_code == 204
 
 
 @pytest.mark.parametrize(
@@ -94,7 +93,7 @@ def test_no_projection_yet_is_no_error(service, make, data) -> None:
 )
 def test_refusals_are_one_clear_line(service, make, data, path: str, status: int, words: str) -> None:
     service.runs.rows = [make["run"](data, status="complete")]
-    answer = httpx.get(f"{service.url}/api/v1/{path}")
+    answer = service.http.get(f"{service.url}/api/v1/{path}")
     assert answer.status_code == status
     assert set(answer.json()) == {"detail"}
     assert words in answer.json()["detail"]
@@ -106,6 +105,6 @@ def test_a_registry_that_cannot_be_read_is_said_so(service, monkeypatch) -> None
         raise StoreError("the run registry cannot be read", "check the disk under the data directory")
 
     monkeypatch.setattr(service.runs, "list", broken)
-    answer = httpx.get(f"{service.url}/api/v1/runs")
+    answer = service.http.get(f"{service.url}/api/v1/runs")
     assert answer.status_code == 503
     assert answer.json()["detail"] == "the run registry cannot be read: check the disk under the data directory"

@@ -44,35 +44,35 @@ def test_livez_touches_nothing() -> None:
 )
 def test_readyz_says_why_not(service, make, change: dict[str, object], reason: str) -> None:
     service.feed.put_report(make["report"](**change))
-    answer = httpx.get(f"{service.url}/readyz")
+    answer = service.http.get(f"{service.url}/readyz")
     assert answer.status_code == 503
     assert answer.json()["ready"] is False
     assert any(reason in line for line in answer.json()["reasons"])
 
 
 def test_readyz_before_the_head_was_heard_and_while_degraded(service, make, data) -> None:
-    assert httpx.get(f"{service.url}/readyz").json()["reasons"] == ["the service has not been heard yet"]
+    assert service.http.get(f"{service.url}/readyz").json()["reasons"] == ["the service has not been heard yet"]
     service.feed.put_report(make["report"](make["run"](data, lost=2), verdict="DEGRADED", reason="lost 2"))
-    answer = httpx.get(f"{service.url}/readyz")
+    answer = service.http.get(f"{service.url}/readyz")
     assert (answer.status_code, answer.json()) == (200, {"ready": True, "reasons": []})
 
 
 def test_status_and_stages(service, make, data) -> None:
-    empty = httpx.get(f"{service.url}/api/v1/status").json()
+    empty = service.http.get(f"{service.url}/api/v1/status").json()
     assert (empty["verdict"], empty["report"], empty["age_ms"], empty["live"]) == ("NO DATA", None, None, None)
-    assert httpx.get(f"{service.url}/api/v1/stages").json() == {"age_ms": None, "stages": []}
+    assert service.http.get(f"{service.url}/api/v1/stages").json() == {"age_ms": None, "stages": []}
 
     service.feed.put_report(make["report"](make["run"](data)))
-    status = httpx.get(f"{service.url}/api/v1/status").json()
+    status = service.http.get(f"{service.url}/api/v1/status").json()
     assert (status["verdict"], status["live"], status["ingest"]) == ("RECORDING", "r-0001", "tcp://127.0.0.1:5555")
     assert 0 <= status["age_ms"] < 3000
     assert status["time_to_full_s"] == pytest.approx(407e9 / 150e6)
     assert status["report"]["runs"][0]["stored"] == 1056
-    stages = httpx.get(f"{service.url}/api/v1/stages").json()["stages"]
+    stages = service.http.get(f"{service.url}/api/v1/stages").json()["stages"]
     assert [stage["name"] for stage in stages] == ["acquire", "send", "receive", "reduce", "write", "publish"]
 
     service.feed.put_report(make["report"](make["run"](data), time_ns=time.time_ns() - 5_000_000_000))
-    old = httpx.get(f"{service.url}/api/v1/status").json()
+    old = service.http.get(f"{service.url}/api/v1/status").json()
     assert old["verdict"] == "NO DATA"
     assert old["age_ms"] >= 5000
     assert old["report"]["verdict"] == "RECORDING"
@@ -92,7 +92,7 @@ def events(lines):
 
 def test_events_begin_with_the_last_known_and_follow_changes(service, make, data) -> None:
     service.feed.put_report(make["report"](make["run"](data, stored=1)))
-    with httpx.stream("GET", f"{service.url}/api/v1/events", timeout=10) as answer:
+    with service.http.stream("GET", f"{service.url}/api/v1/events", timeout=10) as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
         stream = events(answer.iter_lines())
         first = next(stream)
@@ -106,7 +106,7 @@ def test_events_begin_with_the_last_known_and_follow_changes(service, make, data
 
 
 def test_events_are_paced_and_skip_to_the_latest(service, make, data) -> None:
-    with httpx.stream("GET", f"{service.url}/api/v1/events", timeout=10) as answer:
+    with service.http.stream("GET", f"{service.url}/api/v1/events", timeout=10) as answer:
         stream = events(answer.iter_lines())
         assert json.loads(next(stream)["data"])["report"] is None
         for stored in range(1, 201):
@@ -119,7 +119,7 @@ def test_events_are_paced_and_skip_to_the_latest(service, make, data) -> None:
 
 
 def test_openapi_is_valid_and_covers_every_route(service) -> None:
-    spec = httpx.get(f"{service.url}/openapi.json").json()
+    spec = service.http.get(f"{service.url}/openapi.json").json()
     OpenAPI.model_validate(spec)
     assert set(spec["paths"]) == {
         "/livez",
@@ -145,14 +145,14 @@ def test_openapi_is_valid_and_covers_every_route(service) -> None:
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc", "/nothing", "/static/../app.py", "/static/nothing.js"])
 def test_what_is_not_there_is_one_clear_line(service, path: str) -> None:
-    answer = httpx.get(f"{service.url}{path}")
+    answer = service.http.get(f"{service.url}{path}")
     assert answer.status_code == 404
     assert answer.json() == {"detail": "there is nothing at this address: /openapi.json lists the addresses there are"}
 
 
 def test_the_page_and_every_answer_carry_security_headers(service) -> None:
     for path in ("/", "/static/main.js", "/api/v1/status", "/nothing"):
-        headers = httpx.get(f"{service.url}{path}").headers
+        headers = service.http.get(f"{service.url}{path}").headers
         policy = headers["content-security-policy"]
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy
@@ -160,4 +160,6 @@ def test_the_page_and_every_answer_carry_security_headers(service) -> None:
         assert headers["referrer-policy"] == "no-referrer"
         assert headers["cross-origin-resource-policy"] == "same-origin"
         assert "server" not in headers
-    assert httpx.post(f"{service.url}/livez").json()["detail"].startswith("this address does not take this method")
+    assert (
+        service.http.post(f"{service.url}/livez").json()["detail"].startswith("this address does not take this method")
+    )
