@@ -18,7 +18,7 @@ from ..sinks.registry import Registry
 from ..stream import head_protocol as hp
 from ..stream import messages as m
 from ..stream.clock import monotonic_s, wall_ns
-from ..stream.errors import OctostreamError, StoreError, WireError
+from ..stream.errors import OctostreamError, StoreError, UsageError, WireError
 from ..stream.link import MAX_FRAME_BYTES, Poll, Publisher, Router, context
 from ..stream.model import Loss
 from ..stream.preview import publish_report
@@ -86,7 +86,10 @@ class Head:
         self.settings = settings
         self._data = Path(settings.data)
         self._context = context()
-        self._agents = Router(self._context, settings.ingest, MAX_FRAME_BYTES)  # an OPEN may carry calibration maps
+        try:
+            self._agents = Router(self._context, settings.ingest, MAX_FRAME_BYTES)  # an OPEN may carry calibration maps
+        except UsageError as error:
+            raise UsageError(error.what, "give another address to --ingest") from error
         self._tier = Router(self._context, settings.tier)
         self._copies = Publisher(self._context, settings.copies)
         self._poll = Poll()

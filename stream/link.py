@@ -7,6 +7,7 @@ connection before it is allocated.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -85,7 +86,8 @@ class Router:
             self.socket.bind(wildcard(endpoint))
         except zmq.ZMQError as error:
             self.socket.close()
-            raise UsageError(f"cannot listen at {endpoint} ({error.strerror})", "choose another address") from error
+            why = os.strerror(error.errno) if error.errno else str(error)
+            raise UsageError(f"cannot listen at {endpoint} ({why})", "choose another address") from error
         self.endpoint: str = self.socket.getsockopt_string(zmq.LAST_ENDPOINT)
 
     def receive(self) -> tuple[bytes, list[memoryview]] | None:
