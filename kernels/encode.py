@@ -37,7 +37,7 @@ def encode_value(value: float, pedestal: float) -> Any:
 
 @piece
 def encode_row(
-    cells: Any, calibration: Any, row: int, rows: int, factor: int, width: int, pedestal: float, out: Any
+    cells: Any, gain: float, base: float, base_row: Any, rows: int, factor: int, width: int, pedestal: float, out: Any
 ) -> None:
     """Encode one row of cells, n = (gain · cell - Σ offset·gain) / pixels of the cell.
 
@@ -45,9 +45,12 @@ def encode_row(
     ----------
     cells : int32 or float64 (x',)
         ΣD of each cell, or ΣD·gain with a gain map.
-    calibration : Calibration
-    row : int
-        Row of cells.
+    gain : float
+        1 with a gain map.
+    base : float
+        offset·gain of one pixel, where both are numbers.
+    base_row : float32 or float64 (x',), or empty where both are numbers
+        Σ offset·gain of each cell.
     rows : int
         Raw rows that the cells really have, 1 … factor.
     factor, width : int
@@ -56,14 +59,12 @@ def encode_row(
     out : uint16 (x',)
         Result.
     """
-    gain, base, per_cell = calibration.gain, calibration.base, calibration.per_cell
-    base_row = calibration.base_map[row if per_cell else 0]
     start = 0
     if rows == factor:
         # 1, 4 and 16 are powers of two, so the product with the inverse is exact; other counts need the division.
         start = width // factor
         share = 1.0 / (factor * factor)
-        if per_cell:
+        if base_row.size:
             for x in range(start):
                 out[x] = encode_value((np.float64(cells[x]) * gain - np.float64(base_row[x])) * share, pedestal)
         else:
@@ -71,14 +72,15 @@ def encode_row(
             for x in range(start):
                 out[x] = encode_value((np.float64(cells[x]) * gain - full_base) * share, pedestal)
     for x in range(start, out.size):
-        out[x] = encode_cell(np.float64(cells[x]), x, calibration, row, rows, factor, width, pedestal)
+        total = np.float64(cells[x]) * gain
+        out[x] = encode_cell(total, x, base, base_row, rows, factor, width, pedestal)
 
 
 @piece
 def encode_cell(
-    total: float, x: int, calibration: Any, row: int, rows: int, factor: int, width: int, pedestal: float
+    total: float, x: int, base: float, base_row: Any, rows: int, factor: int, width: int, pedestal: float
 ) -> Any:
-    """Encode the single cell (row, x) with sum ``total``; the other parameters as for `encode_row`."""
+    """Encode the single cell x with the sum ``total`` = ΣD·gain; the other parameters as for `encode_row`."""
     pixels = rows * min(factor, width - x * factor)
-    base = np.float64(calibration.base_map[row, x]) if calibration.per_cell else calibration.base * pixels
-    return encode_value((total * calibration.gain - base) / pixels, pedestal)
+    cell_base = np.float64(base_row[x]) if base_row.size else base * pixels
+    return encode_value((total - cell_base) / pixels, pedestal)

@@ -36,6 +36,10 @@ def _compose(sources: str) -> Any:
     ) -> Any:
         _ = sources
         height, width = raw.shape
+        # Taken out of the tuples once: every call that passes one on copies all of it.
+        gain_map, per_pixel, gain = calibration.gain_map, calibration.per_pixel, calibration.gain
+        base_map, per_cell, base = calibration.base_map, calibration.per_cell, calibration.base
+        row_start = hot.row_start
         cells, counts = np.empty(out.shape[1], np.float64), np.empty(out.shape[1], np.int32)
         column, tally = np.empty(width, np.float64), np.empty(width, np.int32)
         low, high, total, saturated = np.uint16(SATURATED), np.uint16(0), np.uint64(0), np.int64(0)
@@ -49,14 +53,18 @@ def _compose(sources: str) -> Any:
                 if row_high == SATURATED:
                     saturated += count_saturated(band[y])
             rows = band.shape[0]
-            if calibration.per_pixel:
-                sum_scaled_cells(band, calibration.gain_map[top : top + rows], factor, column, cells)
-                encode_row(cells, calibration, row, rows, factor, width, pedestal, out[row])
-                heal_cells(raw, row, hot, cells, calibration, rows, factor, pedestal, out[row])
+            base_row = base_map[row] if per_cell else base_map[0, :0]
+            hot_row = row_start[row] < row_start[row + 1]
+            if per_pixel:
+                sum_scaled_cells(band, gain_map[top : top + rows], factor, column, cells)
+                encode_row(cells, gain, base, base_row, rows, factor, width, pedestal, out[row])
+                if hot_row:
+                    heal_cells(raw, row, hot, cells, gain, base, base_row, rows, factor, pedestal, out[row])
             else:
                 sum_cells(band, factor, tally, counts)
-                encode_row(counts, calibration, row, rows, factor, width, pedestal, out[row])
-                heal_cells(raw, row, hot, counts, calibration, rows, factor, pedestal, out[row])
+                encode_row(counts, gain, base, base_row, rows, factor, width, pedestal, out[row])
+                if hot_row:
+                    heal_cells(raw, row, hot, counts, gain, base, base_row, rows, factor, pedestal, out[row])
             yz[row] = project_row(out[row], xy[row], xz)
         return low, high, total, saturated
 

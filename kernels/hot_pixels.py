@@ -177,7 +177,17 @@ def _donors(
 
 @piece
 def heal_cells(
-    raw: Any, row: int, hot: Any, cells: Any, calibration: Any, rows: int, factor: int, pedestal: float, out: Any
+    raw: Any,
+    row: int,
+    hot: Any,
+    cells: Any,
+    gain: float,
+    base: float,
+    base_row: Any,
+    rows: int,
+    factor: int,
+    pedestal: float,
+    out: Any,
 ) -> None:
     """Encode the cells of one row that hold listed pixels again, with the median in place of each.
 
@@ -190,16 +200,14 @@ def heal_cells(
     hot : HotCells
     cells : int32 or float64 (x',)
         Sums of that row, the listed pixels included.
-    calibration : Calibration
-    rows, factor : int
-        Raw rows that the cells really have; binning.
-    pedestal : float
+    gain, base, base_row, rows, factor, pedestal
+        As for `encode_row`.
     out : uint16 (x',)
         That row of level 0; the cells with listed pixels are overwritten.
     """
     # Taken out of the tuple once: a call that passes it on would copy all of it for every pixel.
     pixel_start, donor_start, donor_y, donor_x = hot.pixel_start, hot.donor_start, hot.donor_y, hot.donor_x
-    mapped, offset, gain = hot.mapped, hot.offset, hot.gain
+    mapped, donor_offset, donor_gain = hot.mapped, hot.offset, hot.gain
     values, ranked = hot.scratch[0], hot.scratch[1]
     for cell in range(hot.row_start[row], hot.row_start[row + 1]):
         change = 0.0
@@ -209,12 +217,12 @@ def heal_cells(
             for i in range(size):
                 value = np.float64(raw[donor_y[own + i], donor_x[own + i]])
                 if mapped:
-                    value = (value - offset[own + i]) * gain[own + i]
+                    value = (value - donor_offset[own + i]) * donor_gain[own + i]
                 values[i] = value
             change += _median(values[1:size], ranked) - values[0]
         x = hot.cell_x[cell]
-        total = np.float64(cells[x]) + change
-        out[x] = encode_cell(total, x, calibration, row, rows, factor, raw.shape[1], pedestal)
+        total = (np.float64(cells[x]) + change) * gain
+        out[x] = encode_cell(total, x, base, base_row, rows, factor, raw.shape[1], pedestal)
 
 
 @piece

@@ -17,7 +17,7 @@ from octostream.kernels.reference import reduce_reference
 from octostream.kernels.statistics import statistics_reference
 from octostream.stream import model
 from octostream.stream.errors import RecipeError
-from octostream.stream.model import Plan, Product
+from octostream.stream.model import FrameStats, Plan, Product
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 
@@ -267,11 +267,22 @@ def test_a_frame_that_does_not_belong_is_refused():
         reducer.begin(Plan((4, 1, 2, 6, 6)).blocks[0])
 
 
+def test_rows_longer_than_a_32_bit_sum():
+    frames = frames_of((1, 1, 2, 1, 140_001), "full", 0)
+    frames[0, 0, 1, 0, 70_000:] = 7
+    reducer = plan_reduction(Recipe.load("lightsheet", ["pyramid.until=100000"]), Plan(frames.shape)).reducer()
+    got, stats = reduce_all(reducer, frames)
+    assert_equal(got, reduce_reference(reducer._reduction.recipe, frames, {}))
+    assert stats == {0: statistics_reference(frames[0, 0, 0]), 1: statistics_reference(frames[0, 0, 1])}
+    assert stats[0] == FrameStats(65535, 65535, 65535.0, 140_001)
+
+
 def test_threads_with_their_own_reducers_agree():
     frames = frames_of((1, 1, 16, 64, 96), "any", 5)
     hot = [[y, x] for y in range(0, 64, 3) for x in range(0, 96, 2)]
     reduction = plan_reduction(Recipe.load("lightsheet", [f"hot_pixels.pixels={hot}"]), Plan(frames.shape))
     expected = reduce_reference(reduction.recipe, frames, {})
+    assert not np.shares_memory(reduction.reducer()._hot.scratch, reduction.reducer()._hot.scratch)
     results = []
     threads = [
         threading.Thread(target=lambda: results.append(reduce_all(reduction.reducer(), frames)[0])) for _ in range(4)
