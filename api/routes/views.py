@@ -75,8 +75,10 @@ class RunView(RunReport):
 
 
 def _data_url(store: str, data: Path) -> str:
-    path = Path(store)
-    return "/data/" + quote(path.relative_to(data).as_posix()) if path.is_relative_to(data) else ""
+    folder = Path(store)
+    # The head may know the data directory by a link; both names lead to the same place.
+    inside = folder.parent.parent.resolve() == data
+    return f"/data/{quote(folder.parent.name)}/{quote(folder.name)}" if inside else ""
 
 
 class RunPage(BaseModel):

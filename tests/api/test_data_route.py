@@ -23,6 +23,8 @@ def stores(service, make, data):
     (data.parent / "secret").write_bytes(SECRET)
     (data / "registry.sqlite").write_bytes(SECRET)
     (data / "local" / "note").write_bytes(SECRET)
+    (data / "local" / "notes").mkdir()
+    (data / "local" / "notes" / "deep").write_bytes(SECRET)
     for folder in (store, data):
         (folder / ".commits").mkdir()
         (folder / ".commits" / "0").write_bytes(SECRET)
@@ -159,6 +161,7 @@ def raw_get(port: int, target: str) -> tuple[int, bytes]:
     [
         "registry.sqlite",
         "local/note",
+        "local/notes/deep",
         "secret",
         "../secret",
         "local/../../secret",
@@ -208,6 +211,8 @@ PARTS = st.sampled_from(
         "data",
         ".commits",
         "registry.sqlite",
+        "notes",
+        "deep",
         "%2e%2e",
         "%2E.",
         "%2f",

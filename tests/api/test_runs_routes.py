@@ -32,13 +32,17 @@ def test_a_live_run_shows_what_the_head_says(service, make, data) -> None:
 
 
 def test_a_run_says_where_it_can_be_read_and_how_much_it_shrank(service, make, data) -> None:
+    (data.parent / "alias").symlink_to(data)
+    by_link = str(data.parent / "alias" / "local" / "embryo-r-3.ome.zarr")
     service.runs.rows = [
         make["run"](data, raw_bytes=100, stored_bytes=40),
-        make["run"](data, "r-2", store="/elsewhere/x", stored_bytes=0),
+        make["run"](data, "r-2", store="/elsewhere/x/y", stored_bytes=0),
+        make["run"](data, "r-3", store=by_link),
     ]
     run = service.http.get(f"{service.url}/api/v1/runs/r-0001").json()
     assert run["data_url"] == "/data/local/embryo-r-0001.ome.zarr"
     assert run["compression"] == 2.5
+    assert service.http.get(f"{service.url}/api/v1/runs/r-3").json()["data_url"] == "/data/local/embryo-r-3.ome.zarr"
     other = service.http.get(f"{service.url}/api/v1/runs/r-2").json()
     assert (other["data_url"], other["compression"]) == ("", None)
 
