@@ -1,3 +1,5 @@
+import contextlib
+
 import msgpack
 import pytest
 from hypothesis import given
@@ -140,7 +142,5 @@ def test_wrong_field_values_are_named_or_valid(kind, data, value):
     header = msgpack.unpackb(parts[0])
     key = data.draw(st.sampled_from(sorted(header)))
     header[key] = value
-    try:
-        decode([msgpack.packb(header), *parts[1:]])
-    except WireError as error:
-        assert len(str(error)) < 1000
+    with contextlib.suppress(WireError):
+        assert isinstance(decode([msgpack.packb(header), *parts[1:]]), m.Message)

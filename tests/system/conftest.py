@@ -78,8 +78,8 @@ class Command:
             try:
                 line = self.lines.get(timeout=max(0.01, min(0.5, deadline - time.monotonic())))
             except queue.Empty:
-                assert self.process.poll() is None, self.err
-                assert time.monotonic() < deadline, (event, self.err)
+                assert self.process.poll() is None, self.err[-5:]
+                assert time.monotonic() < deadline, (event, self.err[-5:])
                 continue
             told = json.loads(line)
             if told["event"] == event:
