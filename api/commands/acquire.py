@@ -11,8 +11,8 @@ from rich.console import Console
 from ...acquire.pacing import Pacer
 from ...acquire.recording import Recording, open_run
 from ...acquire.source import Source, SourceOptions, open_source
-from ...kernels.recipe import Recipe
-from ...stream.errors import SourceError, UsageError
+from ...acquire.sources.frame_size import parse_size
+from ...stream.errors import SourceError
 from ...stream.messages import Sealed
 from ..output import say_json
 from ..progress import frame_progress
@@ -44,6 +44,8 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="End with one JSON object.")] = False,
 ) -> None:
     """Record a source; exit 0 only when the run is sealed complete. Ctrl-C stops and seals with an exact ledger."""
+    from ...kernels.recipe import Recipe  # late: the other commands need not load recipes
+
     options = SourceOptions(tile=parse_size(tile) if tile else None, loop=loop, rate_hz=rate, axes=axes)
     frames = open_source(source, options)
     try:
@@ -142,17 +144,3 @@ def _print_result(console: Console, facts: dict[str, Any]) -> None:
     )
     for loss in facts["lost"][:10]:
         console.print(f"lost       {loss['first']}–{loss['last']} at {loss['where']}: {loss['why']}", markup=False)
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """Read ``HxW``.
-
-    Raises
-    ------
-    UsageError
-        It is not two whole numbers with an x between them.
-    """
-    height, _, width = text.lower().partition("x")
-    if not (height.isdigit() and width.isdigit()):
-        raise UsageError(f"{text!r} is no size", "write HxW, for example 2048x2048")
-    return int(height), int(width)

@@ -5,19 +5,21 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from ...sinks.verify import VerifyReport, verify
 from ..demonstration import RATE_HZ, RunningService, record
 from ..output import say_json
 from ..progress import check_progress
 from ..sample import fetch_sample
 from ..sample_progress import sample_progress
 from ..service import prepare_data
+
+if TYPE_CHECKING:
+    from ...sinks.verify import VerifyReport
 
 NAME = "demo"
 HTTP = "127.0.0.1:8642"
@@ -31,6 +33,8 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="End with one JSON object.")] = False,
 ) -> None:
     """Stream a lattice light-sheet recording as 2048x2048 at 100 Hz; exit 0 only when complete and verified."""
+    from ...sinks.verify import verify  # late: the other commands need not load what reads stores
+
     console = Console(stderr=as_json, highlight=False, soft_wrap=True)
     with sample_progress(Console(stderr=True), "lattice") as show:
         sample = fetch_sample("lattice", progress=show)

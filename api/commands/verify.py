@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from ...sinks.verify import verify
 from ..output import say_json
 from ..progress import check_progress
 
@@ -20,6 +19,8 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="End with one JSON object.")] = False,
 ) -> None:
     """Check a store against its commit records and ledger; exit 0 only when nothing is wrong and nothing is lost."""
+    from ...sinks.verify import verify  # late: the other commands need not load what reads stores
+
     with check_progress(Console(stderr=True)) as show:
         report = verify(store, show)
     if as_json:

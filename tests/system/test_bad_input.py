@@ -92,7 +92,7 @@ def test_source(shared_service, tmp_path, make, words):
         (["--name", ".hidden"], [".hidden"]),
         (["--investigation", "a/b"], ["a/b"]),
         (["--name", "taken"], ["taken"]),
-        (["--tile", "huge"], ["huge", "HxW"]),
+        (["--tile", "huge"], ["huge", "2048x2048"]),
         (["--rate", "0"], ["rate"]),
         (["--loop", "0"], ["loop"]),
         (["--axes", "t=3"], ["axes"]),
