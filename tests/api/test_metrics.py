@@ -68,6 +68,7 @@ def test_numbers_are_those_of_the_report(make, data) -> None:
     assert value(samples, "stage_duration_seconds_count", stage="write") == 1100
     assert value(samples, "stage_duration_seconds_sum", stage="write") == 8.5
     assert value(samples, "frame_latency_seconds", until="durable", quantile="0.99") == pytest.approx(1.13)
+    assert value(samples, "frame_latency_seconds", until="reduced", quantile="0.5") == pytest.approx(0.0142)
     assert value(samples, "storage_time_to_full_seconds") == pytest.approx((412e9 - 5e9) / 150e6)
     assert value(samples, "workers_resident_memory_bytes") == 810_000_000
     assert value(samples, "preview_viewers") == 2
