@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from ..stream.report import RunReport, ServiceReport, StageReport
+from ..stream.telemetry import BUCKETS_S
 from .feed import Feed
 from .verdict import seen, silent
 
-#: Upper bounds of ``StageReport.buckets``, seconds; the head adds ``inf`` with the count of all.
-BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 #: Stages of the path of a frame; each has its series from the start, so that the first loss is a visible step.
 STAGES = ("acquire", "send", "receive", "reduce", "write", "publish")
 VERDICTS = ("RECORDING", "DEGRADED", "IDLE", "NO DATA")
@@ -165,5 +164,4 @@ def _stages(report: ServiceReport) -> Iterator[Metric]:
 
 def _buckets(stage: StageReport) -> list[tuple[str, float]]:
     counts = stage.buckets or tuple((bound, 0) for bound in BUCKETS_S)
-    finite = [(repr(float(bound)), float(n)) for bound, n in counts if math.isfinite(bound)]
-    return [*finite, ("+Inf", float(counts[-1][1]))]
+    return [*((repr(float(bound)), float(n)) for bound, n in counts), ("+Inf", float(stage.durations))]

@@ -67,7 +67,7 @@ def run_report(data: Path, run_id: str = "r-0001", **changes: object) -> RunRepo
 def service_report(*runs: RunReport, **changes: object) -> ServiceReport:
     times = ((0.4, 1.1), (2.1, 6.0), (1.3, 3.8), (7.9, 13.0), (410.0, 690.0), (3.0, 8.0))
     stages = [
-        StageReport(name, 100.0, 3 * i, 64, p50, p99, 0, 1100, 9_000_000, ((0.01, 900), (float("inf"), 1100)), 8.5)
+        StageReport(name, 100.0, 3 * i, 64, p50, p99, 0, 1100, 9_000_000, ((0.01, 900),), 8.5, 1100)
         for i, (name, (p50, p99)) in enumerate(zip(STAGE_NAMES, times, strict=True))
     ]
     report = ServiceReport(
