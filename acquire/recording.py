@@ -124,15 +124,23 @@ class Recording:
             self._taken = (slot, began)
         return self._agent.ring[self._taken[0]]
 
-    def commit(self, timestamp_ns: int | None = None) -> None:
-        """Send what was filled into ``buffer``."""
+    def commit(self, timestamp_ns: int | None = None, waited_s: float = 0.0) -> None:
+        """Send what was filled into ``buffer``.
+
+        Parameters
+        ----------
+        timestamp_ns : int, optional
+            When it was taken, nanoseconds since 1970; now if not given.
+        waited_s : float
+            Time since ``buffer`` that was spent waiting for the frame to be due; not counted as work.
+        """
         assert self._taken is not None, "fill buffer() first"
         (slot, began), self._taken = self._taken, None
         stamp = wall_ns() if timestamp_ns is None else timestamp_ns
         pixels = self._agent.ring[slot]
         checksum = xxhash.xxh3_64_intdigest(pixels.data)
         now = monotonic_s()
-        self._agent.acquire.observe(now, now - began, 1, pixels.nbytes)
+        self._agent.acquire.observe(now, now - began - waited_s, 1, pixels.nbytes)
         self._agent.captured(Frame(self._next, stamp, checksum), slot)
         self._next += 1
 

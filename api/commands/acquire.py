@@ -12,6 +12,7 @@ from ...acquire.pacing import Pacer
 from ...acquire.recording import Recording, open_run
 from ...acquire.source import Source, SourceOptions, open_source
 from ...acquire.sources.frame_size import parse_size
+from ...stream.clock import monotonic_s
 from ...stream.errors import SourceError
 from ...stream.messages import Sealed
 from ..output import say_json
@@ -109,9 +110,10 @@ def send_all(frames: Source, run: Recording, show: Any) -> None:
         except SourceError as error:
             run.miss(str(error))
             continue
+        filled_s = monotonic_s()
         pacer.wait(number)
         run.late(pacer.late)
-        run.commit()
+        run.commit(waited_s=monotonic_s() - filled_s)
         show(number + 1, run.held, pacer.late)
 
 
