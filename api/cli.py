@@ -10,7 +10,7 @@ from rich.console import Console
 
 from .. import __version__
 from ..stream.errors import OctostreamError
-from .commands import acquire, demo, sample, serve, verify
+from .commands import acquire, bench, demo, sample, serve, verify
 
 app = typer.Typer(
     name="octostream",
@@ -19,7 +19,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (demo, serve, acquire, verify, sample):
+for module in (demo, serve, acquire, verify, bench, sample):
     app.command(module.NAME)(module.command)
 
 
