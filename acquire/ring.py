@@ -25,7 +25,8 @@ class Ring:
     """
 
     def __init__(self, frame_shape: tuple[int, int], slots: int) -> None:
-        self._frames: NDArray[np.uint16] = np.zeros((slots, *frame_shape), np.uint16)
+        self._frames: NDArray[np.uint16] = np.empty((slots, *frame_shape), np.uint16)
+        self._frames.fill(0)  # touches every page now, so that no frame pays for it later
         self._free = list(range(slots))
         self._changed = threading.Condition()
         self._closed = False

@@ -1,0 +1,79 @@
+"""The agent as a library: ``with open_run(...) as run: run.send(frame)``."""
+
+import numpy as np
+import pytest
+import zarr
+from octostream.acquire.recording import open_run
+from octostream.stream.agent_protocol import Timing
+from octostream.stream.errors import RefusedError, SourceError, UnreachableError
+from octostream.stream.model import Pixel, Plan
+
+pytestmark = pytest.mark.system
+
+
+def frames(count, shape=(40, 30)):
+    return np.random.default_rng(1).integers(0, 3000, (count, *shape), dtype=np.uint16)
+
+
+def test_frames_are_sent_and_sealed(shared_service):
+    plan = Plan((2, 1, 5, 40, 30), pixel=Pixel(1.0, 0.4, 0.4), metadata={"sample": "embryo", "stage": 3})
+    sent = frames(10)
+    with open_run(shared_service.ingest, plan, name="library") as run:
+        for frame in sent:
+            run.send(frame)
+        assert run.sent == 10
+    assert run.sealed.status == "complete"
+    root = zarr.open_group(run.store, mode="r")
+    assert root.attrs["octostream"]["plan"]["metadata"] == {"sample": "embryo", "stage": 3}
+    np.testing.assert_array_equal(root["frames/max"][...], sent.max(axis=(1, 2)))
+
+
+def test_buffers_may_be_filled_in_place(shared_service):
+    plan = Plan((1, 1, 3, 40, 30))
+    sent = frames(3)
+    with open_run(shared_service.ingest, plan) as run:
+        for frame in sent:
+            run.buffer()[...] = frame
+            run.commit(timestamp_ns=5)
+    np.testing.assert_array_equal(zarr.open_group(run.store, mode="r")["frames/timestamp_ns"][...], [5, 5, 5])
+
+
+def test_leaving_early_names_the_rest(shared_service):
+    with open_run(shared_service.ingest, Plan((1, 1, 8, 40, 30))) as run:
+        for frame in frames(3):
+            run.send(frame)
+    assert run.sealed.status == "incomplete"
+    assert run.sealed.ledger["frames_stored"] == 3
+    assert run.sealed.ledger["lost"] == [{"first": 3, "last": 7, "where": "source", "why": "fewer frames sent"}]
+
+
+def test_an_error_at_the_instrument_seals_too(shared_service):
+    run = open_run(shared_service.ingest, Plan((1, 1, 8, 40, 30)))
+
+    def acquire():
+        with run:
+            run.send(frames(1)[0])
+            raise RuntimeError("the shutter is stuck")
+
+    with pytest.raises(RuntimeError, match="shutter"):
+        acquire()
+    assert run.sealed.ledger["frames_stored"] == 1
+    assert run.sealed.ledger["lost"][0]["why"] == "the shutter is stuck"
+
+
+@pytest.mark.parametrize("wrong", [np.zeros((30, 40), np.uint16), np.zeros((40, 30), np.float32)])
+def test_frames_that_do_not_fit_the_plan(shared_service, wrong):
+    with open_run(shared_service.ingest, Plan((1, 1, 1, 40, 30))) as run:
+        with pytest.raises(SourceError, match="the plan says uint16"):
+            run.send(wrong)
+        run.send(frames(1)[0])
+        with pytest.raises(SourceError, match="all 1 planned frames"):
+            run.send(frames(1)[0])
+    assert run.sealed.status == "complete"
+
+
+def test_refusal_and_silence_are_errors(shared_service):
+    with pytest.raises(RefusedError, match="bad name"):
+        open_run(shared_service.ingest, Plan((1, 1, 1, 4, 4)), name="bad name")
+    with pytest.raises(UnreachableError, match=r"tcp://127\.0\.0\.1:9"):
+        open_run("tcp://127.0.0.1:9", Plan((1, 1, 1, 4, 4)), timing=Timing(connect_s=0.5))
