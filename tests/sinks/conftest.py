@@ -92,7 +92,15 @@ class Acquisition:
 
 
 def acquisition(
-    folder: Path, shape=(3, 1, 4, 10, 14), rate_hz=None, keep_raw=False, name="run", seed=0, bits=12, channels=()
+    folder: Path,
+    shape=(3, 1, 4, 10, 14),
+    rate_hz=None,
+    keep_raw=False,
+    name="run",
+    seed=0,
+    bits=12,
+    channels=(),
+    raw=None,
 ) -> Acquisition:
     plan = Plan(shape, rate_hz=rate_hz, pixel=Pixel(0.3, 0.1, 0.2), channels=channels)
     t, c, z, y, x = shape
@@ -111,7 +119,8 @@ def acquisition(
     ]
     if keep_raw:
         products.append(Product("raw/0", "tczyx", shape, "uint16", 1))
-    raw = np.random.default_rng(seed).integers(0, 2**bits, shape, dtype=np.uint16)
+    if raw is None:
+        raw = np.random.default_rng(seed).integers(0, 2**bits, shape, dtype=np.uint16)
     arrays, level = {}, raw
     for product in products:
         if product.path.isdigit():

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from octostream.sinks.account import account
 from octostream.sinks.commits import DamagedRecordError, commit_from_bytes, commit_to_bytes
 from octostream.sinks.growth import Growth, growth_axis, reach
-from octostream.sinks.layout import CHUNK_BYTES, array_path, cut, shard_file
+from octostream.sinks.layout import CHUNK_BYTES, array_metadata, array_path, cut, shard_file
 from octostream.sinks.ngff import axes, omero, transformations
 from octostream.sinks.windows import window_of
 from octostream.stream.model import Commit, Frame, FrameStats, Loss, Pixel, Plan, Product
@@ -46,6 +46,20 @@ def test_only_what_is_committed_is_visible_and_it_never_shrinks(plan, data):
         assert not extent.stacks or len(committed) == len(plan.blocks)
         assert extent.length <= growth.final.length
     assert growth.visible == growth.final
+
+
+@pytest.mark.parametrize("rate", [3.0, 6.0])
+def test_a_single_stack_shows_only_planes_of_which_every_channel_is_there(rate):
+    plan = Plan((1, 2, 6, 4, 4), rate_hz=rate)
+    growth = Growth(plan)
+    per_channel = len(plan.blocks) // 2
+    for number in range(per_channel):
+        growth.add(number, reach(plan, plan.blocks[number].frames))
+        assert growth.visible.length == 0
+    for number in range(per_channel, 2 * per_channel):
+        growth.add(number, reach(plan, plan.blocks[number].frames))
+        assert growth.visible.length == plan.blocks.step[2] * (number - per_channel + 1)
+    assert growth.visible.stacks
 
 
 def test_stores_grow_along_t_unless_there_is_one_stack():
@@ -83,6 +97,19 @@ def test_chunks_of_usual_cameras_are_about_a_megabyte():
         assert shard == (1, 1, 30, side, side)
         sizes.append(2 * math.prod(chunk))
     assert all(2**19 <= size <= 2**20 for size in sizes)
+
+
+def test_shards_are_such_that_viewers_in_a_browser_read_them():
+    plan = Plan((10, 1, 30, 64, 64), rate_hz=100.0)
+    metadata = array_metadata(plan, Product("0", "tczyx", (10, 1, 30, 64, 64), "uint16", 2), (0, 1, 30, 64, 64))
+    (codec,) = metadata["codecs"]
+    assert codec["name"] == "sharding_indexed"
+    assert codec["configuration"]["index_location"] == "end"
+    assert [c["name"] for c in codec["configuration"]["index_codecs"]] == ["bytes", "crc32c"]
+    blosc = codec["configuration"]["codecs"][1]["configuration"]
+    assert (blosc["cname"], blosc["clevel"], blosc["shuffle"], blosc["typesize"]) == ("lz4", 1, "bitshuffle", 2)
+    assert metadata["dimension_names"] == list("tczyx")
+    assert metadata["chunk_key_encoding"]["configuration"]["separator"] == "/"
 
 
 def test_shards_have_the_names_that_zarr_gives_them(tmp_path):
@@ -134,6 +161,10 @@ def test_windows_hold_nearly_all_pixels(values):
     assert 0 <= start < end <= 65535
     assert np.mean(np.array(values) > end) <= 0.0011
     assert np.mean(np.array(values) < start) <= 0.0051
+
+
+def test_a_few_bright_or_dark_pixels_do_not_set_the_window():
+    assert window_of(np.arange(10_000, dtype=np.uint16)) == (49, 9989)
 
 
 def commit_strategy():

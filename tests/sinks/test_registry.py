@@ -104,6 +104,27 @@ def test_a_newer_or_foreign_file_is_refused(tmp_path):
         Registry(tmp_path / "no" / "folder")
 
 
+@pytest.mark.parametrize("attempt", range(4))
+def test_many_may_find_the_file_missing_at_once(tmp_path, attempt):
+    start, opened, wrong = threading.Barrier(8), [], []
+
+    def open_one() -> None:
+        start.wait(30)
+        try:
+            opened.append(Registry(tmp_path / "runs.sqlite3"))
+        except StoreError as error:
+            wrong.append(str(error))
+
+    threads = [threading.Thread(target=open_one) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    for registry in opened:
+        registry.close()
+    assert (wrong, len(opened)) == ([], 8)
+
+
 WRITER = """
 import sys
 from octostream.sinks.registry import Registry

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorstore as ts
+import tifffile
 import zarr
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
@@ -149,6 +150,61 @@ def test_a_restarted_head_goes_on_where_it_was(acquire, tmp_path):
     assert keeper.seal([]).status == "complete"
     for product in made.products:
         assert agrees(made.store, product, made.arrays[product.path]) == made.arrays[product.path].size
+
+
+def test_sealing_leaves_nothing_that_was_only_needed_on_the_way(acquire, tmp_path):
+    made = acquire(tmp_path, (1, 1, 5, 9, 9), rate_hz=2.0)
+    keeper, writer = made.keeper(), made.writer()
+    for block in made.plan.blocks:
+        made.record(writer, block.number)
+    dot_folder = made.store / ".octostream"
+    assert list((dot_folder / "partial").rglob("*.npy"))
+    torn = [folder / ".x.json.1-1.tmp" for folder in (made.store, made.store / "0", dot_folder / "commits")]
+    for file in torn:
+        file.write_text("what a killed process left")
+    keeper.seal([])
+    assert not (dot_folder / "partial").exists()
+    assert not any(file.exists() for file in torn)
+    assert {f.name for f in dot_folder.iterdir()} == {"closed", "commits", "ledger.json", "maps", "run.json"}
+
+
+def test_a_real_recording_is_stored_exactly_in_half_its_size(acquire, tmp_path):
+    recording = Path(__file__).parents[2].parent / "shared" / "data" / "lattice_lightsheet_raw.tif"
+    if not recording.exists():
+        pytest.skip("the recorded lattice light-sheet stack is not beside this checkout (shared/data)")
+    planes = tifffile.imread(recording)
+    made = acquire(tmp_path, (1, 1, *planes.shape), rate_hz=30.0, keep_raw=True, raw=planes[None, None])
+    assert made.plan.blocks.splits_stacks
+    keeper, writer = made.keeper(), made.writer()
+    for block in made.plan.blocks:
+        made.record(writer, block.number)
+        keeper.publish([block.number])
+    assert keeper.seal([]).status == "complete"
+    for product in made.products:
+        assert agrees(made.store, product, made.arrays[product.path]) == made.arrays[product.path].size
+    report = verify(made.store)
+    assert report.ok, report.problems
+    stored = sum(f.stat().st_size for f in (made.store / "raw").rglob("*") if f.is_file())
+    assert stored < 0.6 * planes.nbytes
+
+
+def test_the_display_range_follows_what_is_stored(acquire, tmp_path):
+    made = acquire(tmp_path, (4, 2, 2, 8, 8), rate_hz=4.0)
+    keeper, writer = made.keeper(), made.writer()
+
+    def windows(group=""):
+        ome = zarr.open_group(made.store / group, mode="r").attrs["ome"]
+        return [(c["window"]["start"], c["window"]["end"]) for c in ome["omero"]["channels"]]
+
+    assert windows() == [(0, 65535)] * 2
+    coarsest = made.arrays[str(sum(p.path.isdigit() for p in made.products) - 1)]
+    for block in made.plan.blocks:
+        made.record(writer, block.number)
+        keeper.publish([block.number])
+    keeper.seal([])
+    for c, (start, end) in enumerate(windows()):
+        assert (start, end) == (coarsest[3, c].min(), coarsest[3, c].max())
+    assert windows("projections/xz") == windows()
 
 
 def test_a_worker_needs_nothing_but_the_store(acquire, tmp_path):
