@@ -2,30 +2,42 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 
+import psutil
 import pytest
 
 
 @pytest.fixture
-def bench(lattice, tmp_path):
+def start(lattice, tmp_path):
     cache = tmp_path / "cache"
     cache.mkdir()
     (cache / lattice.name).symlink_to(lattice)
+    started = []
 
-    def run(*arguments, timeout=100):
+    def popen(*arguments):
         command = [sys.executable, "-m", "octostream", "bench", "--data", str(tmp_path / "data"), *arguments]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         environment = {**os.environ, "OCTOSTREAM_CACHE": str(cache)}
-        return subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-            env=environment,
-            start_new_session=True,
-        )
+        started.append(subprocess.Popen(command, text=True, env=environment, start_new_session=True, **pipes))
+        return started[-1]
+
+    yield popen
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def bench(start):
+    def run(*arguments):
+        process = start(*arguments)
+        out, err = process.communicate(timeout=100)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     return run
 
@@ -79,3 +91,26 @@ def test_what_cannot_be_done_is_one_line(bench, tmp_path, arguments, code, said)
     assert said in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
     assert list(tmp_path.glob("data/bench-*")) == []
+
+
+@pytest.mark.system
+def test_ctrl_c_ends_every_process_and_leaves_no_store(start, tmp_path):
+    process = start("--size", "64x64", "--seconds", "2", "--runs", "9")
+    until(lambda: list(tmp_path.glob("data/bench-*/data/local/*.ome.zarr")))
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert len(family) >= 5  # service, head, page, worker, agent
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode not in (0, None)
+    assert "Traceback" not in err
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert alive == []
+    assert list(tmp_path.glob("data/bench-*")) == []
+
+
+def until(condition, seconds=60.0):
+    """Wait until something holds, at most so long."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        threading.Event().wait(0.02)
