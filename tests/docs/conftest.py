@@ -5,8 +5,11 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 from markdown_it import MarkdownIt
+from octostream.acquire.recording import open_run
+from octostream.stream.model import Plan
 
 from ..system.conftest import Service
 
@@ -86,5 +89,7 @@ def desk(tmp_path_factory):
     folder = tmp_path_factory.mktemp("desk")
     service = Service(folder / "octostream-data")
     service.desk = folder
+    with open_run(service.ingest, Plan((1, 1, 1, 8, 8)), name="a-run-to-ask-about") as run:
+        run.send(np.zeros((8, 8), np.uint16))
     yield service
     service.end()

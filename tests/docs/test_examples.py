@@ -78,9 +78,12 @@ def test_commands_exist(page, line, words):
         targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
         assert arguments[0] in targets
         if arguments[1:]:
+            passed_on = arguments[1].removeprefix("ARGS=").split()
             assert arguments[1].startswith("ARGS=")
-            if arguments[0] == "demo":
-                parse(["demo", *arguments[1].removeprefix("ARGS=").split()])
+            if arguments[0] == "test":
+                assert all((ROOT / word).exists() for word in passed_on if not word.startswith("-"))
+            else:
+                parse([arguments[0], *passed_on])
     elif program == "docker":
         assert (ROOT / arguments[arguments.index("-f") + 1]).is_file()
     else:
