@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import statistics
-import subprocess
 import tomllib
+from fnmatch import fnmatch
 from pathlib import Path
 
 import grimp
@@ -25,13 +26,13 @@ READ = {".py", ".js", ".css", ".html", ".md"}
 
 
 def tracked():
-    """Give the files that belong to the project: those that git knows, and new ones that it does not ignore."""
-    listed = subprocess.run(
-        ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        capture_output=True,
-        check=True,
-    )
-    return sorted(file for name in listed.stdout.decode().split("\0") if name and (file := ROOT / name).is_file())
+    """Give the files that belong to the project: all but what ``.gitignore`` names; there may be no git here."""
+    ignored = [line.strip("/") for line in (ROOT / ".gitignore").read_text().split()] + [".git"]
+    found = []
+    for folder, folders, files in os.walk(ROOT):
+        folders[:] = [name for name in folders if not any(fnmatch(name, pattern) for pattern in ignored)]
+        found += [Path(folder, name) for name in files if not any(fnmatch(name, pattern) for pattern in ignored)]
+    return sorted(found)
 
 
 def lines(file):
