@@ -1,4 +1,4 @@
-"""What yields frames to the agent, and how one is opened by name."""
+"""What yields frames to the agent."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from ..stream.errors import SourceError, UsageError
 from ..stream.model import Plan
-
-SIMULATED = "simulated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,33 +90,3 @@ def check_request(plan: Plan, number: int, out: NDArray[np.uint16]) -> None:
             f"a buffer {out.dtype} {out.shape} was given for frames uint16 {plan.frame_shape}",
             "give one C-contiguous uint16 array (y, x)",
         )
-
-
-def open_source(spec: str, options: SourceOptions | None = None) -> Source:
-    """Open a source by name.
-
-    Parameters
-    ----------
-    spec : str
-        A TIFF file, a folder of TIFF files, a Zarr array or OME-Zarr group, or ``simulated`` with its settings
-        (``simulated:size=512x512,z=20``). A recording that really has that name is given as ``./simulated``.
-    options : SourceOptions, optional
-        How to play it.
-
-    Raises
-    ------
-    SourceError
-        The recording is missing, unreadable or holds something else than 8- or 16-bit unsigned planes.
-    UsageError
-        An option or a setting is wrong, or does not fit this kind of source.
-    """
-    options = options or SourceOptions()
-    kind, _, settings = spec.partition(":")
-    if kind == SIMULATED:
-        from .sources.simulated import open_simulated
-
-        return open_simulated(settings, options)
-    # Imported late: TIFF and Zarr libraries take 0.1 to 0.4 s to load, and a camera needs neither.
-    from .sources.replay import open_replay
-
-    return open_replay(spec, options)

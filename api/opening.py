@@ -55,7 +55,7 @@ def check_opening(opening: m.Open, data: Path, reserve_bytes: int) -> Request:
     """
     opened_ns = wall_ns()
     run_id = time.strftime("%Y%m%d-%H%M%S", time.gmtime(opened_ns // 10**9)) + "-" + secrets.token_hex(3)
-    name = check_name("run name", opening.name or run_id)
+    name = check_name("run", opening.name or run_id)
     investigation = check_name("investigation", opening.investigation)
     recipe = Recipe.from_json(opening.recipe) if opening.recipe else Recipe.load("lightsheet")
     maps = read_maps(opening)

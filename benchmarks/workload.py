@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..acquire.source import SourceOptions, open_source
+from ..acquire.source import SourceOptions
+from ..acquire.sources.opening import open_source
 from ..kernels.recipe import Recipe
 from ..kernels.reduction import Reduction, plan_reduction
 from ..stream.clock import monotonic_s

@@ -63,7 +63,7 @@ class Welcome:
 
 @dataclass(frozen=True)
 class Refuse:
-    """Head or worker to agent: no, and what to do about it."""
+    """Head or worker to agent, worker to head: no, and what to do about it."""
 
     what: str
     remedy: str = ""

@@ -10,8 +10,9 @@ from rich.console import Console
 
 from ...acquire.pacing import Pacer
 from ...acquire.recording import Recording, open_run
-from ...acquire.source import Source, SourceOptions, open_source
+from ...acquire.source import Source, SourceOptions
 from ...acquire.sources.frame_size import parse_size
+from ...acquire.sources.opening import open_source
 from ...stream.clock import monotonic_s
 from ...stream.errors import SourceError
 from ...stream.messages import Sealed

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from octostream.acquire.source import SourceOptions, open_source
+from octostream.acquire.source import SourceOptions
 from octostream.acquire.sources.axes import Layout, lay_out, parse_axes
+from octostream.acquire.sources.opening import open_source
 from octostream.acquire.sources.planes import PlaneCache, Recording
 from octostream.acquire.sources.replay import Replay
 from octostream.acquire.sources.units import micrometres, milliseconds

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from octostream.acquire.source import SourceOptions, open_source
+from octostream.acquire.source import SourceOptions
 from octostream.acquire.sources.cells import FAINTEST, Cells
+from octostream.acquire.sources.opening import open_source
 from octostream.acquire.sources.sensor import PixelMaps, add_cell, draw_cells, expose, level_signals
 from octostream.acquire.sources.simulated import Simulated
 from octostream.acquire.sources.simulation import Simulation, parse_simulation
@@ -32,7 +33,7 @@ def test_another_process_gives_the_same_frames() -> None:
     spec = "simulated:size=96x128,z=5,t=4,cells=20,seed=9"
     code = (
         "import numpy as np, zlib\n"
-        "from octostream.acquire.source import open_source\n"
+        "from octostream.acquire.sources.opening import open_source\n"
         f"source = open_source({spec!r})\n"
         "out = np.empty((96, 128), np.uint16)\n"
         "source.fill(13, out)\n"

@@ -11,7 +11,8 @@ import pytest
 import tifffile
 import zarr
 from numpy.typing import NDArray
-from octostream.acquire.source import Source, SourceOptions, open_source
+from octostream.acquire.source import Source, SourceOptions
+from octostream.acquire.sources.opening import open_source
 from octostream.stream.errors import SourceError
 
 Counts = NDArray[np.uint16]

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from octostream.acquire.source import Source, SourceOptions, open_source
+from octostream.acquire.source import Source, SourceOptions
+from octostream.acquire.sources.opening import open_source
 
 AIM_HZ = 150.0
 

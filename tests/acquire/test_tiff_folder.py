@@ -11,7 +11,8 @@ import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from octostream.acquire.source import SourceOptions, open_source
+from octostream.acquire.source import SourceOptions
+from octostream.acquire.sources.opening import open_source
 from octostream.acquire.sources.replay import Replay
 from octostream.acquire.sources.tiff_folder import TiffFolderPlanes, natural_key
 from octostream.stream.errors import SourceError

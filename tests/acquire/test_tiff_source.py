@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import tifffile
 from numpy.typing import NDArray
-from octostream.acquire.source import SourceOptions, open_source
+from octostream.acquire.source import SourceOptions
+from octostream.acquire.sources.opening import open_source
 from octostream.stream.errors import OctostreamError, SourceError, UsageError
 from octostream.stream.model import Pixel, Plan
 
@@ -436,7 +437,7 @@ def test_a_missing_codec_says_what_to_install(tmp_path: Path, counts: Counts) ->
     path = write(tmp_path / "a.tif", counts, compression="lzw")
     code = (
         "import sys; sys.modules['imagecodecs'] = None\n"
-        "from octostream.acquire.source import open_source\n"
+        "from octostream.acquire.sources.opening import open_source\n"
         "import numpy as np\n"
         f"source = open_source({str(path)!r})\n"
         "source.fill(0, np.empty((6, 5), np.uint16))\n"

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import zarr
 from numpy.typing import NDArray
-from octostream.acquire.source import SourceOptions, open_source
+from octostream.acquire.source import SourceOptions
 from octostream.acquire.sources import zarr_array
+from octostream.acquire.sources.opening import open_source
 from octostream.stream.errors import SourceError, UsageError
 from octostream.stream.model import Pixel, Plan
 

@@ -27,8 +27,8 @@ def stored(service, count, run=None):
     """Wait until so many frames are durable; gives the run."""
 
     def enough():
-        status = service.status()
-        runs = [r for r in (status or {}).get("report", {}).get("runs", ()) if run is None or r["name"] == run]
+        report = (service.status() or {}).get("report") or {"runs": ()}
+        runs = [r for r in report["runs"] if run is None or r["name"] == run]
         return runs[0] if runs and runs[0]["stored"] >= count else None
 
     return until(enough, 60)
