@@ -19,7 +19,7 @@ from ..stream import head_protocol as hp
 from ..stream import messages as m
 from ..stream.clock import monotonic_s, wall_ns
 from ..stream.errors import OctostreamError, StoreError, UsageError, WireError
-from ..stream.link import MAX_FRAME_BYTES, Poll, Publisher, Router, context
+from ..stream.link import MAX_MESSAGE_BYTES, Poll, Publisher, Router, context
 from ..stream.model import Loss
 from ..stream.preview import publish_report
 from ..stream.ranges import Ranges
@@ -87,7 +87,9 @@ class Head:
         self._data = Path(settings.data)
         self._context = context()
         try:
-            self._agents = Router(self._context, settings.ingest, MAX_FRAME_BYTES)  # an OPEN may carry calibration maps
+            self._agents = Router(
+                self._context, settings.ingest, MAX_MESSAGE_BYTES
+            )  # an OPEN may carry calibration maps
         except UsageError as error:
             raise UsageError(error.what, "give another address to --ingest") from error
         self._tier = Router(self._context, settings.tier)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from ..stream.link import MAX_FRAME_BYTES, Poll, Router, context
+from ..stream.link import MAX_MESSAGE_BYTES, Poll, Router, context
 
 #: Answer to every frame: one more may be sent.
 CREDIT = b"credit"
@@ -24,7 +24,7 @@ def receive(router: Router, parent: int) -> None:
 def main(parent: int) -> None:
     """Listen at a free port, say where, and receive."""
     ctx = context()
-    router = Router(ctx, "tcp://127.0.0.1:0", MAX_FRAME_BYTES)
+    router = Router(ctx, "tcp://127.0.0.1:0", MAX_MESSAGE_BYTES)
     try:
         sys.stdout.write(f"{router.endpoint}\n")
         sys.stdout.flush()

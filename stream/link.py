@@ -15,6 +15,7 @@ from typing import Protocol
 import zmq
 
 from .errors import UnreachableError, UsageError
+from .model import MAX_FRAME_BYTES
 from .wire import MAX_HEADER_BYTES, Buffer
 
 #: Messages that may wait in one direction of one connection; credit keeps frames far below it.
@@ -23,8 +24,8 @@ HEARTBEAT_MS = 2000
 HEARTBEAT_TIMEOUT_MS = 8000
 #: Kernel socket buffers: half a frame, so that the copy in and the copy out of the kernel overlap.
 SOCKET_BUFFER_BYTES = 4 * 2**20
-#: A frame of 16384 x 8192 pixels and its header; larger messages are refused before they are allocated.
-MAX_FRAME_BYTES = 256 * 2**20
+#: A frame and its header; larger messages close the connection before they are allocated.
+MAX_MESSAGE_BYTES = MAX_FRAME_BYTES + MAX_HEADER_BYTES
 
 
 def context(io_threads: int = 1) -> zmq.Context[zmq.Socket[bytes]]:

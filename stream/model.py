@@ -12,6 +12,8 @@ from typing import Any
 from .errors import UsageError
 
 AXES = "tczyx"
+#: A frame is at most this large (11585 x 11585 pixels): larger messages are refused before they are allocated.
+MAX_FRAME_BYTES = 256 * 2**20
 #: A block holds at most this many bytes of raw frames, so that agent and worker memory stay bounded.
 BLOCK_BYTES = 256 * 2**20
 #: A block holds at most this many frames, so that tiny frames do not make blocks of millions.
@@ -76,6 +78,9 @@ class Plan:
         """Refuse shapes and rates that no acquisition can have."""
         if len(self.shape) != 5 or any(not isinstance(n, int) or n < 1 for n in self.shape):
             raise UsageError(f"plan shape {self.shape!r} is not five positive whole numbers", "give (t, c, z, y, x)")
+        if self.frame_bytes > MAX_FRAME_BYTES:
+            what = f"a frame of {self.shape[3]}x{self.shape[4]} pixels is larger than {MAX_FRAME_BYTES >> 20} MiB"
+            raise UsageError(what, "read out a part of the sensor")
         if self.rate_hz is not None and not (math.isfinite(self.rate_hz) and self.rate_hz > 0):
             raise UsageError(f"rate {self.rate_hz} Hz is not a positive number", "give --rate in frames per second")
         if self.channels and len(self.channels) != self.shape[1]:

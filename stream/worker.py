@@ -21,7 +21,7 @@ from . import worker_protocol as wp
 from .clock import monotonic_s, wall_ns
 from .errors import OctostreamError, WireError
 from .histogram import Histogram
-from .link import MAX_FRAME_BYTES, Dealer, Poll, Publisher, Router, Waker, context
+from .link import MAX_MESSAGE_BYTES, Dealer, Poll, Publisher, Router, Waker, context
 from .model import Frame, FrameStats
 from .preview import PREVIEW_HZ, publish_preview, shrink
 from .telemetry import StageMeter
@@ -100,7 +100,7 @@ class Worker:
         self._prepare = prepare
         self._device = device
         self._context = context()
-        self._router = Router(self._context, settings.bind, MAX_FRAME_BYTES)
+        self._router = Router(self._context, settings.bind, MAX_MESSAGE_BYTES)
         self._head = Dealer(self._context, settings.head)
         self._copies = Publisher(self._context, settings.copies) if settings.copies else None
         self._waker = Waker(self._context)

@@ -8,6 +8,7 @@ from octostream.api.worker_process import SLOTS
 from octostream.stream import link, messages
 from octostream.stream.agent_protocol import FRAME_OVERHEAD, Timing
 from octostream.stream.head_protocol import HeadTiming
+from octostream.stream.model import MAX_FRAME_BYTES
 from octostream.stream.preview import PREVIEW_HZ
 from octostream.stream.wire import MAX_HEADER_BYTES
 from octostream.stream.worker_protocol import WorkerProtocol
@@ -45,7 +46,7 @@ def test_numbers_in_the_text_are_those_of_the_code():
     timing, head = Timing(), HeadTiming()
     assert f"version {messages.PROTOCOL_VERSION}." in text
     assert f"above {MAX_HEADER_BYTES // 2**20} MiB is refused" in text
-    assert f"above {link.MAX_FRAME_BYTES // 2**20} MiB closes" in text
+    assert f"above {MAX_FRAME_BYTES // 2**20} MiB closes" in text
     assert f"{FRAME_OVERHEAD} bytes, so that tiny" in text
     assert f"at most {WorkerProtocol.WINDOW_FRAMES} frames, at least 2" in text
     assert f"get lost | agent, after {timing.retry_s:g} s" in text

@@ -6,8 +6,10 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import ome_zarr_models
 import pytest
 import tensorstore as ts
+import yaozarrs
 import zarr
 from octostream.sinks.verify import verify
 
@@ -185,6 +187,9 @@ def test_readers_poll_while_the_store_grows(serve, command):
     service = serve()
     agent = start_agent(command, service, "--name", "live", rate="120")
     run = stored(service, 20)
+    until(lambda: zarr.open_group(run["store"], mode="r")["0"].shape[0])
+    accepted(run["store"])
+    assert agent.process.poll() is None
     seen = np.zeros((0,))
     polls = 0
     while agent.process.poll() is None:
@@ -203,8 +208,16 @@ def test_readers_poll_while_the_store_grows(serve, command):
     assert agent.wait(30) == 0, agent.err
     assert polls > 3
     assert seen.shape[0] > 1
+    accepted(run["store"])
     final = zarr.open_group(run["store"], mode="r")["0"][...]
     np.testing.assert_array_equal(final[: seen.shape[0]], seen)
+
+
+def accepted(store):
+    """See that two validators that are not ours take the store and its projections."""
+    for image in (store, *(f"{store}/projections/{name}" for name in ("xy", "xz", "yz"))):
+        yaozarrs.validate_zarr_store(image)
+        ome_zarr_models.open_ome_zarr(zarr.open_group(image, mode="r"))
 
 
 def test_two_instruments_at_once(serve, command):

@@ -1,0 +1,108 @@
+"""Peers that send nonsense get told what is wrong with it, and nobody else notices."""
+
+import msgpack
+import numpy as np
+import pytest
+import zmq
+from octostream.acquire.recording import open_run
+from octostream.stream import messages as m
+from octostream.stream.model import Plan
+from octostream.stream.ranges import Ranges
+from octostream.stream.wire import decode, encode
+
+pytestmark = pytest.mark.system
+
+PLAN = Plan((2, 1, 20, 64, 64))
+
+
+@pytest.fixture
+def peer():
+    with zmq.Context() as context:
+        sockets = []
+
+        def connect(endpoint):
+            socket = context.socket(zmq.DEALER)
+            socket.linger = 0
+            socket.connect(endpoint)
+            sockets.append(socket)
+            return socket
+
+        yield connect
+        for socket in sockets:
+            socket.close()
+
+
+def answer(socket):
+    assert socket.poll(15_000), "no answer"
+    return decode(socket.recv_multipart())
+
+
+def nonsense():
+    frame = encode(m.FrameData("r", 1, 2, 3, 4, b"abcd"))
+    yield [b""]
+    yield [b"\xc1\xff"]
+    yield [b"a", b"b", b"c"]
+    yield [msgpack.packb([1, 2])]
+    yield [msgpack.packb({"v": 1, "type": "Bang"})]
+    yield [msgpack.packb({"v": 9, "type": "Ping"})]
+    yield [frame[0]]
+    yield [frame[0], b"abc"]
+    yield [encode(m.Pong())[0], b"what is this"]
+
+
+def test_nonsense_is_answered_by_name_and_recording_goes_on(shared_service, peer):
+    frames = np.random.default_rng(2).integers(0, 4000, (PLAN.frames, 64, 64), dtype=np.uint16)
+    with open_run(shared_service.ingest, PLAN) as run:
+        endpoint = run._agent.welcome.workers[0].endpoint
+        for number, frame in enumerate(frames):
+            run.send(frame)
+            if number == 10:
+                for address in (shared_service.ingest, endpoint):
+                    socket = peer(address)
+                    for parts in nonsense():
+                        socket.send_multipart(parts)
+                        refusal = answer(socket)
+                        assert isinstance(refusal, m.Refuse)
+                        assert refusal.what
+    assert run.sealed.status == "complete"
+
+
+def test_stranger_cannot_touch_a_run(shared_service, peer):
+    """Frames, flushes, losses and ends of somebody who did not join or open the run change nothing."""
+    with open_run(shared_service.ingest, PLAN) as run:
+        worker, head = peer(run._agent.welcome.workers[0].endpoint), peer(shared_service.ingest)
+        pixels = np.full((64, 64), 9, np.uint16)
+        run.send(pixels)
+        for message in (
+            m.FrameData(run.run, 1, 1, 0, 0, pixels.tobytes()),
+            m.Flush(run.run, 1, 0, Ranges.of([0])),
+            m.Ping(run.run, 1, Ranges.of([3])),
+        ):
+            worker.send_multipart(encode(message))
+            assert "not joined" in answer(worker).what
+        head.send_multipart(encode(m.End(run.run, ())))
+        head.send_multipart(encode(m.Lost(run.run, ())))
+        for _ in range(PLAN.frames - 1):
+            run.send(pixels)
+    assert run.sealed.status == "complete"
+
+
+def test_opening_what_cannot_be(shared_service, peer):
+    head = peer(shared_service.ingest)
+    good = m.Open("t", "", "local", PLAN, {}, keep_raw=False)
+    header = msgpack.unpackb(encode(good)[0])
+    for change, word in (
+        ({"plan": {**header["plan"], "shape": [1, 1, 1, 10**9, 10**9]}}, "frame"),
+        ({"plan": {**header["plan"], "shape": [10**15, 1, 1, 64, 64]}}, "free"),
+        ({"plan": {**header["plan"], "shape": [1, 1, 1, 0, 5]}}, "shape"),
+        ({"plan": {**header["plan"], "rate_hz": -1}}, "rate"),
+        ({"recipe": {"version": 99}}, "recipe"),
+        ({"maps": [["calibrate.gain", "|O", [64, 64]]]}, "calibrate.gain"),
+        ({"maps": [["calibrate.gain", "<f4", [64, 64]]]}, "calibrate.gain"),
+        ({"name": "a/../b"}, "a/../b"),
+    ):
+        head.send_multipart([msgpack.packb({**header, "token": word + str(change), **change}), b""])
+        refusal = answer(head)
+        assert isinstance(refusal, m.Refuse), change
+        assert word in refusal.what, refusal
+    assert shared_service.get("/readyz").status_code == 200
