@@ -6,6 +6,7 @@ file moves bytes.
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 from collections.abc import Mapping
@@ -28,6 +29,8 @@ from .telemetry import StageMeter
 from .tools import Prepare, Prepared, Reducer
 from .wire import Buffer, decode, encode
 from .writing import Done, Job, WritingThread
+
+log = logging.getLogger(__name__)
 
 #: Messages taken from the data socket before the others get a look.
 BURST = 8
@@ -142,6 +145,8 @@ class Worker:
         next_report = 0.0
         while self._protocol.writing and monotonic_s() < deadline:
             next_report = self._turn(next_report)
+        if self._protocol.writing:
+            log.warning("stopped with %d blocks unwritten; their agents still hold them", self._protocol.writing)
 
     def _close(self) -> None:
         for here in self._runs.values():

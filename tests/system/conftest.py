@@ -109,6 +109,12 @@ class Service(Command):
         ready = self.said("ready")
         self.ingest, self.dashboard = ready["ingest"], ready["dashboard"]
 
+    def end(self):
+        began = time.monotonic()
+        super().end()
+        slow = [line for line in self.err if "did not stop in time" in line or "unwritten" in line]
+        assert not slow, (slow, time.monotonic() - began)
+
     def get(self, path):
         return httpx.get(self.dashboard.rstrip("/") + path, timeout=5)
 
