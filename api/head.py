@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -110,8 +109,8 @@ class Head:
         self._sealed: deque[tuple[float, RunReport]] = deque()
         self._written: deque[tuple[float, int]] = deque()
         self._malformed = 0
-        self._stop = threading.Event()
-        self._draining = threading.Event()
+        self._stopping = False  # a flag, no Event: its lock would deadlock when one signal interrupts another
+        self._drain_asked = False
 
     @property
     def ingest(self) -> str:
@@ -120,18 +119,18 @@ class Head:
 
     def stop(self) -> None:
         """Return from ``run`` soon."""
-        self._stop.set()
+        self._stopping = True
 
     def drain(self) -> None:
         """Take no new runs from now on."""
-        self._draining.set()
+        self._drain_asked = True
 
     def run(self) -> None:
         """Serve until stopped."""
         self._restore()
         next_report = 0.0
         try:
-            while not self._stop.is_set():
+            while not self._stopping:
                 self._poll.wait(0.1)
                 self._take_tier()
                 self._take_agents()
@@ -139,7 +138,7 @@ class Head:
                 now = monotonic_s()
                 for run in [r for r, (again, _) in self._unsealed.items() if now >= again]:
                     self._seal(run, self._unsealed.pop(run)[1])
-                if self._draining.is_set() and not self._protocol.draining:
+                if self._drain_asked and not self._protocol.draining:
                     self._act(self._protocol.handle(hp.Drain(), now))
                 self._act(self._protocol.handle(hp.Tick(), now))
                 if now >= next_report:

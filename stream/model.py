@@ -14,6 +14,8 @@ from .errors import UsageError
 AXES = "tczyx"
 #: A frame is at most this large (11585 x 11585 pixels): larger messages are refused before they are allocated.
 MAX_FRAME_BYTES = 256 * 2**20
+#: A run has at most this many frames (28 hours at 100 Hz): its ledger and tables must fit in memory.
+MAX_FRAMES = 10_000_000
 #: A block holds at most this many bytes of raw frames, so that agent and worker memory stay bounded.
 BLOCK_BYTES = 256 * 2**20
 #: A block holds at most this many frames, so that tiny frames do not make blocks of millions.
@@ -81,6 +83,8 @@ class Plan:
         if self.frame_bytes > MAX_FRAME_BYTES:
             what = f"a frame of {self.shape[3]}x{self.shape[4]} pixels is larger than {MAX_FRAME_BYTES >> 20} MiB"
             raise UsageError(what, "read out a part of the sensor")
+        if self.frames > MAX_FRAMES:
+            raise UsageError(f"a run of {self.frames} frames is longer than {MAX_FRAMES}", "split it into several runs")
         if self.rate_hz is not None and not (math.isfinite(self.rate_hz) and self.rate_hz > 0):
             raise UsageError(f"rate {self.rate_hz} Hz is not a positive number", "give --rate in frames per second")
         if self.channels and len(self.channels) != self.shape[1]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import queue
-import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from time import perf_counter
@@ -113,7 +112,7 @@ class Worker:
         self._protocol = wp.WorkerProtocol(settings.window_bytes)
         self._runs: dict[str, _RunHere] = {}
         self._done: queue.SimpleQueue[tuple[str, Done]] = queue.SimpleQueue()
-        self._stop = threading.Event()
+        self._stopping = False  # a flag, no Event: its lock would deadlock when one signal interrupts another
         self._process = psutil.Process()
         self._receive = StageMeter("receive")
         self._reduce = StageMeter("reduce")
@@ -127,13 +126,13 @@ class Worker:
 
     def stop(self) -> None:
         """Ask the worker to drain and return from ``run``; safe from a signal handler, and more than once."""
-        self._stop.set()
+        self._stopping = True
 
     def run(self) -> None:
         """Serve until stopped; then finish the blocks that are whole, within ``drain_s``."""
         try:
             next_report = 0.0
-            while not self._stop.is_set():
+            while not self._stopping:
                 next_report = self._turn(next_report)
             self._drain()
         finally:

@@ -5,6 +5,8 @@ import { byId, mark, say } from "./dom.js";
 
 /** An image older than this looks old, ms. */
 const OLD_MS = 2500;
+/** Histogram and automatic contrast follow this often, ms: the page shares the computer with the recording. */
+const LOOK_MS = 400;
 const SATURATED = 65535;
 
 export class LiveImage {
@@ -16,6 +18,7 @@ export class LiveImage {
   #map = "gray";
   #lut = table(0, 1023, "gray");
   #spoken = -Infinity;
+  #looked = -Infinity;
 
   constructor(onContrast) {
     this.onContrast = onContrast;
@@ -25,8 +28,9 @@ export class LiveImage {
     byId("map").addEventListener("change", (event) => {
       this.#map = event.target.value;
       this.#apply();
+      this.onContrast();
     });
-    setInterval(() => this.#tick(), 100);
+    setInterval(() => this.#tick(), 200);
   }
 
   /** Counts shown as black and white, once an image came; else null. */
@@ -39,15 +43,26 @@ export class LiveImage {
   }
 
   show(frame) {
-    if (this.#frame?.run !== frame.run) this.#top = 255;
+    const another = this.#frame?.run !== frame.run;
+    if (another) this.#top = 255;
     this.#frame = frame;
     mark(byId("screen"), "empty", false);
-    this.#counts = histogram(frame.pixels);
+    if (another || performance.now() - this.#looked >= LOOK_MS) this.#look();
+    else this.#paint();
+    this.#tick();
+  }
+
+  #look() {
+    this.#looked = performance.now();
+    this.#counts = histogram(this.#frame.pixels);
     const brightest = quantile(this.#counts, 1);
     while (this.#top < brightest) this.#top = 2 * this.#top + 1;
     if (this.#auto) this.#limits = automatic(this.#counts);
     this.#apply();
-    this.#tick();
+  }
+
+  #paint() {
+    paint(byId("image"), this.#frame.pixels, this.#frame.width, this.#frame.height, this.#lut);
   }
 
   #slide(moved) {
@@ -74,12 +89,11 @@ export class LiveImage {
     byId("auto").setAttribute("aria-pressed", String(this.#auto));
     this.#lut = table(low, high, this.#map);
     if (this.#frame) {
-      paint(byId("image"), this.#frame.pixels, this.#frame.width, this.#frame.height, this.#lut);
+      this.#paint();
       this.#plot();
       const n = this.#counts[SATURATED];
       say("saturation", n ? `${as.percent(n, this.#frame.pixels.length)} of the pixels are saturated` : "no pixel is saturated");
     }
-    this.onContrast();
   }
 
   #plot() {

@@ -62,6 +62,8 @@ def test_plan_survives_json(plan):
     [
         {"shape": (1, 1, 1, 0, 5)},
         {"shape": (1, 1, 5, 5)},
+        {"shape": (10**7 + 1, 1, 1, 1, 1)},
+        {"shape": (1, 1, 1, 2**14, 2**14)},
         {"rate_hz": 0.0},
         {"rate_hz": float("nan")},
         {"axes": "xy"},

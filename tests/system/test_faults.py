@@ -255,3 +255,17 @@ def test_interrupted_demo_command_is_not_a_traceback(command, serve):
     agent.signal(signal.SIGINT)
     agent.wait(60)
     assert not any("Traceback" in line for line in agent.err)
+
+
+@pytest.mark.parametrize("role", ["worker", "head", "web"])
+def test_signals_in_bursts_stop_a_process(serve, role):
+    """One signal interrupts the handler of another: nothing in there may wait."""
+    service = serve()
+    (pid,) = service.children(role)
+    for _ in range(300):
+        try:
+            os.kill(pid, signal.SIGTERM)
+        except ProcessLookupError:
+            break
+    until(lambda: [p for p in service.children(role) if p != pid and alive(p)], 20)
+    until(lambda: not alive(pid), 10)

@@ -93,7 +93,8 @@ def test_opening_what_cannot_be(shared_service, peer):
     header = msgpack.unpackb(encode(good)[0])
     for change, word in (
         ({"plan": {**header["plan"], "shape": [1, 1, 1, 10**9, 10**9]}}, "frame"),
-        ({"plan": {**header["plan"], "shape": [10**15, 1, 1, 64, 64]}}, "free"),
+        ({"plan": {**header["plan"], "shape": [10**15, 1, 1, 64, 64]}}, "frames"),
+        ({"plan": {**header["plan"], "shape": [10**6, 1, 1, 2048, 2048]}}, "free"),
         ({"plan": {**header["plan"], "shape": [1, 1, 1, 0, 5]}}, "shape"),
         ({"plan": {**header["plan"], "rate_hz": -1}}, "rate"),
         ({"recipe": {"version": 99}}, "recipe"),
