@@ -18,6 +18,9 @@ from ..stream.telemetry import StageMeter
 from ..stream.wire import decode, encode
 from .ring import Ring
 
+#: Messages that may wait for an absent head: what matters is sent again anyway.
+HEAD_QUEUE = 16
+
 
 class Agent:
     """Sends the frames of one run and keeps each until it is durable.
@@ -97,13 +100,18 @@ class Agent:
     # --- the thread ---
 
     def _run(self) -> None:
-        links = _Links(self._context, self.to, self._waker)
+        links: _Links | None = None
         try:
+            links = _Links(self._context, self.to, self._waker)
             self._loop(links)
         except OctostreamError as error:
             self._fail(error)
+        except BaseException as error:  # whoever waits for this thread must hear that it is gone, and why
+            self._fail(OctostreamError(f"the agent failed ({error!r})", "please report this"))
+            raise
         finally:
-            links.close()
+            if links is not None:
+                links.close()
             self.ring.close()
             self.opened.set()
             self.over.set()
@@ -216,7 +224,8 @@ class _Links:
 
     def __init__(self, ctx: Any, to: str, waker: Waker) -> None:
         self._context = ctx
-        self.head = Dealer(ctx, to)
+        self._host = host_of(to)
+        self.head = Dealer(ctx, to, HEAD_QUEUE)
         self.workers: dict[str, Dealer] = {}
         self.poll = Poll()
         self.poll.add(self.head)
@@ -224,7 +233,8 @@ class _Links:
 
     def connect(self, worker: str, endpoint: str) -> None:
         self.disconnect(worker)
-        self.workers[worker] = Dealer(self._context, endpoint)
+        # A worker that listens everywhere does not know by which name this host reaches it: the head's will do.
+        self.workers[worker] = Dealer(self._context, endpoint.replace("//0.0.0.0:", f"//{self._host}:"))
         self.poll.add(self.workers[worker])
 
     def disconnect(self, worker: str) -> None:

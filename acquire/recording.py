@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -113,13 +113,15 @@ class Recording:
 
     def buffer(self) -> NDArray[np.uint16]:
         """Give the buffer of the next frame, uint16 (y, x), to be filled in place and sent by ``commit``."""
-        if self._next >= self.plan.frames:
-            raise SourceError(f"all {self.plan.frames} planned frames are sent", "plan more frames")
+        self._check_number()
         if self._taken is None:
             began = monotonic_s()
             slot = None
             while slot is None:
                 self._check()
+                if self.sealed is not None:
+                    what = f"the service sealed the run as {self.sealed.status} before it ended"
+                    raise RefusedError(what, "open a new run for the rest")
                 slot = self._agent.ring.take(0.5)
             self._taken = (slot, began)
         return self._agent.ring[self._taken[0]]
@@ -135,8 +137,10 @@ class Recording:
             Time since ``buffer`` that was spent waiting for the frame to be due; not counted as work.
         """
         assert self._taken is not None, "fill buffer() first"
+        stamp = wall_ns() if timestamp_ns is None else int(timestamp_ns)
+        if not 0 <= stamp < 2**63:
+            raise SourceError(f"frame {self._next} has the time {stamp}", "give nanoseconds since 1970")
         (slot, began), self._taken = self._taken, None
-        stamp = wall_ns() if timestamp_ns is None else timestamp_ns
         pixels = self._agent.ring[slot]
         checksum = xxhash.xxh3_64_intdigest(pixels.data)
         now = monotonic_s()
@@ -146,6 +150,7 @@ class Recording:
 
     def miss(self, why: str) -> None:
         """Account for the next frame as lost at the source, and go on with the one after it."""
+        self._check_number()
         self._agent.acquire.lost += 1
         self._agent.missed(self._next, "source", why)
         self._next += 1
@@ -154,13 +159,15 @@ class Recording:
         """Report how many frames started late so far."""
         self._agent.late = frames
 
-    def finish(self, why: str = "") -> m.Sealed:
+    def finish(self, why: str = "", waiting: Callable[[int], None] = lambda held: None) -> m.Sealed:
         """Wait until everything sent is durable and the run is sealed.
 
         Parameters
         ----------
         why : str
             Why planned frames are missing, where some are.
+        waiting : callable
+            Called a few times a second meanwhile, with the number of frames that are not yet durable.
 
         Raises
         ------
@@ -168,11 +175,15 @@ class Recording:
             The run has failed.
         """
         self._agent.finish(why)
-        while not self._agent.over.wait(0.2):
-            pass  # a wait in slices, so that Ctrl-C is heard
+        while not self._agent.over.wait(0.2):  # in slices, so that Ctrl-C is heard
+            waiting(self.held)
         self._check()
         assert self._agent.sealed is not None
         return self._agent.sealed
+
+    def _check_number(self) -> None:
+        if self._next >= self.plan.frames:
+            raise SourceError(f"all {self.plan.frames} planned frames are sent", "plan more frames")
 
     def _check(self) -> None:
         if self._agent.error is not None:

@@ -127,7 +127,9 @@ def record(sample: Path, ingest: str, seconds: float, hear: Callable[[str], None
     command = [sys.executable, "-m", "octostream", "acquire", str(sample), "--to", ingest, "--json"]
     options = ["--tile", SENSOR, "--rate", str(RATE_HZ), "--loop", str(passes(seconds))]
     recipe = ["--set", f"calibrate.offset={OFFSET}"]
-    agent = subprocess.Popen([*command, *options, *recipe], stdout=subprocess.PIPE, text=True)
+    agent = subprocess.Popen(
+        [*command, *options, *recipe], stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent
+    )
     assert agent.stdout is not None
     try:
         lines = [line for line in agent.stdout if line.strip()]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import deque
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import structlog
 from .. import __version__
 from ..sinks.disk import free_bytes
 from ..sinks.keeper import StoreKeeper
+from ..sinks.reading import read_ledger
 from ..sinks.registry import Registry
 from ..stream import head_protocol as hp
 from ..stream import messages as m
@@ -22,20 +25,21 @@ from ..stream.link import MAX_MESSAGE_BYTES, Poll, Publisher, Router, context
 from ..stream.model import Loss
 from ..stream.preview import publish_report
 from ..stream.ranges import Ranges
-from ..stream.report import RunReport, ServiceReport, StageReport, WorkerReport, stage_report
-from ..stream.telemetry import StageMeter, add_stages, only_totals
+from ..stream.report import RunReport, ServiceReport, StageReport, WorkerReport
+from ..stream.telemetry import StageMeter, add_stages, checked_stage, only_totals
 from ..stream.wire import decode, encode
-from .opening import check_opening
+from .opening import Request, check_opening
 from .run_account import RunAccount, summary, sustained_hz
 from .stored_runs import registry_file
 from .tokens import read_token, write_token
 from .verdict import LiveRun, Situation, decide, slow_since
 
-REPORT_S = 0.25
+REPORT_S = 0.5
 #: Pause before a store that cannot be sealed is tried again.
 SEAL_AGAIN_S = 2.0
 #: Runs stay in the report for so long after they are sealed, so that nobody misses how one ended.
 SHOW_SEALED_S = 60.0
+LINGER_MS = 500
 STAGES = ("acquire", "send", "receive", "reduce", "write", "publish")
 
 log = structlog.get_logger()
@@ -127,11 +131,14 @@ class Head:
 
     def run(self) -> None:
         """Serve until stopped."""
+        self._remember_sealed()
         self._restore()
         next_report = 0.0
         try:
             while not self._stopping:
                 self._poll.wait(0.1)
+                # Before the messages are read: after a long seal they wait, and nobody was silent but this loop.
+                looked = monotonic_s()
                 self._take_tier()
                 self._take_agents()
                 self._publish_all()
@@ -140,13 +147,14 @@ class Head:
                     self._seal(run, self._unsealed.pop(run)[1])
                 if self._drain_asked and not self._protocol.draining:
                     self._act(self._protocol.handle(hp.Drain(), now))
-                self._act(self._protocol.handle(hp.Tick(), now))
+                self._act(self._protocol.handle(hp.Tick(), looked))
                 if now >= next_report:
                     next_report = now + REPORT_S
                     publish_report(self._copies, self._report(now))
         finally:
-            for link in (self._agents, self._tier, self._copies):
-                link.close()
+            self._agents.close(LINGER_MS)  # an agent may just be told how its run ended
+            self._tier.close()
+            self._copies.close()
             self._context.term()
             self._registry.close()
 
@@ -162,7 +170,8 @@ class Head:
                 self._agents.send(address, encode(m.Refuse(error.what[:200], error.remedy)))
                 continue
             account = self._accounts.get(getattr(message, "run", ""))
-            if isinstance(message, m.Ping) and account is not None:
+            live = self._protocol.runs.get(getattr(message, "run", ""))
+            if isinstance(message, m.Ping) and account is not None and live is not None and live.address == address:
                 account.stages = tuple(_stages(message.stages))
                 account.late = message.late
             self._act(self._protocol.handle(hp.FromAgent(address, message), monotonic_s()))
@@ -215,9 +224,7 @@ class Head:
             _, total = free_bytes(self._data)
             reserve = min(self.settings.reserve_bytes, total // 50)
             request = check_opening(opening, self._data, reserve)
-            keeper = StoreKeeper.create(request.run, request.products, request.maps, {"octostream": __version__})
-            write_token(Path(request.run.store), opening.token)
-            self._registry.add(RunAccount(request.run).report(None, "recording", None))
+            keeper = self._create_store(request, opening.token)
         except OctostreamError as error:
             self._protocol.refused(opening.token)
             log.info("run refused", why=str(error))
@@ -227,6 +234,26 @@ class Head:
         self._accounts[request.run.id] = RunAccount(request.run)
         log.info("run opened", run=request.run.id, store=request.run.store)
         self._act(self._protocol.handle(hp.RunCreated(request.run, opening.token, address), monotonic_s()))
+
+    def _create_store(self, request: Request, token: str) -> StoreKeeper:
+        """Create store, token and registry entry, or none of them."""
+        keeper = StoreKeeper.create(request.run, request.products, request.maps, {"octostream": __version__})
+        try:
+            write_token(Path(request.run.store), token)
+            self._registry.add(RunAccount(request.run).report(None, "recording", None))
+        except OctostreamError:
+            shutil.rmtree(request.run.store, ignore_errors=True)
+            raise
+        return keeper
+
+    def _remember_sealed(self) -> None:
+        """Be able to tell agents how their runs ended, if an earlier life of the head could not any more."""
+        for row in reversed(self._registry.list(hp.REMEMBERED_RUNS)):
+            if row.status == "recording":
+                continue
+            with suppress(StoreError):
+                token, ledger = read_token(Path(row.store)), read_ledger(Path(row.store))
+                self._protocol.remember(row.id, token, ledger, summary(row))
 
     def _restore(self) -> None:
         """Take up the runs that an earlier life of the head left open."""
@@ -261,7 +288,7 @@ class Head:
             except StoreError as error:
                 log.warning("run cannot be published yet", run=run, why=str(error))
                 self._unpublished.add(run)
-                return
+                continue
             now = monotonic_s()
             self._publish.observe(now, now - began, live.run.plan.blocks[0].count)
 
@@ -275,6 +302,9 @@ class Head:
             log.warning("run cannot be sealed yet", run=run, why=str(error))
             self._unsealed[run] = (monotonic_s() + SEAL_AGAIN_S, losses)
             return
+        except Exception as error:  # noqa: BLE001 - one run must not take the others down, now and at every restart
+            self._set_aside(run, repr(error))
+            return
         live.ledger = ledger
         rate = sustained_hz(keeper.committed().values())
         account = self._accounts.pop(run)
@@ -285,6 +315,19 @@ class Head:
         del self._keepers[run]
         log.info("run sealed", run=run, status=ledger.status, stored=report.stored, lost=report.lost)
         self._act(self._protocol.handle(hp.RunSealed(run, ledger, summary(report)), monotonic_s()))
+
+    def _set_aside(self, run: str, why: str) -> None:
+        """Give up a run that cannot be sealed for a reason that time does not heal; its store stays as it is."""
+        live, account = self._protocol.runs.pop(run), self._accounts.pop(run)
+        log.error("run is set aside", run=run, why=why)
+        report = account.report(live, "incomplete", None, wall_ns())
+        self._registry.update(replace(report, reason=f"could not be sealed: {why}"))
+        del self._keepers[run]
+        if live.address:
+            refusal = m.Refuse(
+                f"the run could not be sealed ({why[:200]})", "see with `octostream verify` what it holds"
+            )
+            self._agents.send(live.address, encode(refusal))
 
     # --- the report ---
 
@@ -363,7 +406,7 @@ def _stages(plain: tuple[Mapping[str, Any], ...]) -> list[StageReport]:
     read: list[StageReport] = []
     for stage in plain[:16]:
         try:
-            read.append(stage_report(stage))
-        except (TypeError, ValueError):
+            read.append(checked_stage(stage))
+        except (TypeError, ValueError, AttributeError):
             continue
     return [s for s in read if s.name in STAGES]

@@ -88,6 +88,8 @@ def read_maps(opening: m.Open) -> dict[str, NDArray[Any]]:
     maps: dict[str, NDArray[Any]] = {}
     at = 0
     for key, dtype, shape in opening.maps:
+        if len(shape) != 2 or 0 in shape:
+            raise UsageError(f"map {key} has the shape {str(shape)[:60]}", "send a map (y, x)")
         if dtype not in ("<f4", "<f8", "<u2", "<i4"):
             raise UsageError(f"map {key} is of type {dtype[:20]!r}", "send float32, float64, uint16 or int32")
         nbytes = np.dtype(dtype).itemsize * math.prod(shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import shutil
@@ -10,7 +11,7 @@ import socket
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import structlog
 
@@ -45,6 +46,7 @@ class Service:
         self.settings = settings
         self.ingest = settings.ingest
         self.data = prepare_data(settings.data)
+        self._lock = lock_data(self.data)
         self._listener = listen(settings.http)
         self._private = tempfile.mkdtemp(prefix="octostream-")  # mode 0700: only this user reaches the tier's sockets
         self._tier = f"ipc://{self._private}/tier"
@@ -83,6 +85,7 @@ class Service:
             for name in reversed(list(self._supervisor.children)):
                 self._supervisor.stop(name, 5)
             self._listener.close()
+            self._lock.close()
             shutil.rmtree(self._private, ignore_errors=True)
 
     def _serve(self, tell: Callable[[str], None]) -> None:
@@ -182,6 +185,23 @@ def prepare_data(data: Path) -> Path:
             f"data directory {data} cannot be written ({os.strerror(error.errno or 0)})", "give another one to --data"
         ) from error
     return data.resolve()
+
+
+def lock_data(data: Path) -> IO[str]:
+    """Take a data directory for this service alone, until the file is closed or the process ends.
+
+    Raises
+    ------
+    UsageError
+        Another service has it: two would seal each other's runs.
+    """
+    lock = (data / ".octostream" / "lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        raise UsageError(f"another service uses {data}", "stop it, or give another directory to --data") from error
+    return lock
 
 
 def listen(http: str) -> socket.socket:

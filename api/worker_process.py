@@ -18,6 +18,7 @@ from ..sinks.writer import StoreWriter
 from ..stream.model import Block, Commit
 from ..stream.ranges import Ranges
 from ..stream.tools import Prepared, Writer
+from .tokens import read_token
 
 #: One block fills, one is written, one is between: more only costs memory.
 SLOTS = 3
@@ -75,4 +76,4 @@ class PrepareOnDisk:
         reduction = plan_reduction(Recipe.from_json(run.recipe), run.plan, maps, keep_raw=run.keep_raw)
         writer = ReservingWriter(StoreWriter(path, run.plan, products), path, self.reserve_bytes)
         reducers = tuple(reduction.reducer() for _ in range(min(SLOTS, len(run.plan.blocks))))
-        return Prepared(run, Ranges.of(recorded_blocks(path)), reducers, writer)
+        return Prepared(run, read_token(path), Ranges.of(recorded_blocks(path)), reducers, writer)

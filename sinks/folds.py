@@ -63,6 +63,8 @@ class Merger:
 
     def merge_all(self, growth: Growth) -> None:
         """Merge what there is of every stack, whole or cut short."""
+        if not self._arrays:
+            return
         for t in range(self.plan.shape[0]):
             for c in range(self.plan.shape[1]):
                 numbers = [n for n in self.plan.blocks.of_stack(t, c) if n in growth]

@@ -6,15 +6,19 @@ worker that disappears hands its unacknowledged blocks back, and all their frame
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from . import messages as m
 from .errors import OctostreamError, RefusedError, UnreachableError
+from .ledger import joined
 from .model import Block, Frame, Loss, Plan
 from .ranges import Ranges
 
 #: Bytes that one frame costs beyond its payload, so that tiny frames cannot flood a queue counted in bytes.
 FRAME_OVERHEAD = 4096
+#: Losses that one message names at most, and characters of the reason of one: a header is at most 1 MiB.
+LOSSES_A_MESSAGE = 500
+WHY_CHARACTERS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +215,7 @@ class AgentProtocol:
         self._losses: list[Loss] = []
         self._captured_spans: list[tuple[int, int]] = []
         self._session = 0
-        self._began = now
+        self._told = 0
         self._asked = now
         self._head_heard = now
         self._over = False
@@ -270,13 +274,12 @@ class AgentProtocol:
         return self._pump()
 
     def _missed(self, number: int, where: str, why: str) -> list[Action]:
-        loss = Loss(number, number, where, why)
-        self._losses.append(loss)
+        loss = Loss(number, number, where, why[:WHY_CHARACTERS])
+        self._losses[-1:] = joined([*self._losses[-1:], loss])
         block = self._block_of(number)
         if block is not None:
             block.missed.add(number)
-        actions = self._pump()
-        return [*actions, ToHead(m.Lost(self.run, (loss,)))] if self.run else actions
+        return self._pump()
 
     def _block_of(self, number: int) -> _Block | None:
         block = self.plan.blocks.block_of(number)
@@ -307,8 +310,14 @@ class AgentProtocol:
                 return []
 
     def _welcome(self, welcome: m.Welcome, now: float) -> list[Action]:
+        if self.run and welcome.run != self.run:
+            self._over = True
+            what = f"the service no longer knows run {self.run}"
+            return [Failed(RefusedError(what, "see with `octostream verify` what its store holds"))]
         first = not self.run
         self.run = welcome.run
+        # What is sent again to come back need not carry the calibration maps: they lie in the store by now.
+        self.opening = replace(self.opening, maps=(), payload=b"")
         actions: list[Action] = [Opened(welcome)] if first else []
         actions += self._acknowledge(welcome.committed)
         actions += self._set_workers(welcome.workers, now)
@@ -334,7 +343,7 @@ class AgentProtocol:
         self._session += 1
         state.session, state.joined, state.granted, state.sent = self._session, False, 0, 0
         state.heard = state.asked = now
-        return [Connect(worker, state.endpoint), ToWorker(worker, m.Join(self.run, self._session))]
+        return [Connect(worker, state.endpoint), ToWorker(worker, m.Join(self.run, self._session, self.opening.token))]
 
     def _take_back(self, worker: str) -> None:
         for block in self._blocks.values():
@@ -422,7 +431,12 @@ class AgentProtocol:
         if not done:
             return []
         self._asked = now
-        return [ToHead(m.End(self.run, self._all_losses()))]
+        *first, last = self._batches(self._all_losses())
+        return [*(ToHead(m.Lost(self.run, batch)) for batch in first), ToHead(m.End(self.run, last))]
+
+    def _batches(self, losses: tuple[Loss, ...]) -> list[tuple[Loss, ...]]:
+        """Cut losses so that each message stays small; at least one, which may be empty."""
+        return [losses[k : k + LOSSES_A_MESSAGE] for k in range(0, max(1, len(losses)), LOSSES_A_MESSAGE)]
 
     def _all_losses(self) -> tuple[Loss, ...]:
         """Give every loss known here; frames never captured are lost for the reason of the finish."""
@@ -443,11 +457,17 @@ class AgentProtocol:
             self._asked = now
             silent = now - self._head_heard > 3 * self.timing.retry_s
             actions.append(ToHead(self.opening if silent else m.Ping(self.run)))
+            actions += [ToHead(m.Lost(self.run, batch)) for batch in self._untold()]
             actions += self._maybe_end(now)
         return [*actions, *self._pump()]
 
+    def _untold(self) -> list[tuple[Loss, ...]]:
+        """Give the losses since the last call, for the page; END tells them all again, so none needs to arrive."""
+        losses, self._told = tuple(self._losses[max(0, self._told - 1) :]), len(self._losses)
+        return self._batches(losses) if losses else []
+
     def _tick_opening(self, now: float) -> list[Action]:
-        if now - self._began > self.timing.connect_s:
+        if now - self._head_heard > self.timing.connect_s:
             self._over = True
             return [Failed(UnreachableError("no octostream service answers", "start one with `octostream serve`"))]
         if now - self._asked >= self.timing.retry_s:
@@ -463,7 +483,7 @@ class AgentProtocol:
             return []
         state.asked = now
         if not state.joined:
-            return [ToWorker(worker, m.Join(self.run, state.session))]
+            return [ToWorker(worker, m.Join(self.run, state.session, self.opening.token))]
         here = [b for b in self._blocks.values() if b.worker == worker]
         sent = Ranges.of(n for b in here for n in b.sent)
         again = [ToWorker(worker, self._flush(b, state)) for b in here if b.flushed]

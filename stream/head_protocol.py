@@ -16,6 +16,10 @@ from .model import Loss, Run
 from .ranges import Ranges
 
 Address = bytes
+#: Entries of the ledger's lists that SEALED carries at most; the store has them all.
+SEALED_ENTRIES = 100
+#: Runs whose end is told again to an agent that asks.
+REMEMBERED_RUNS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,11 +242,11 @@ class HeadProtocol:
         for live in self.runs.values():
             if live.token == opening.token:
                 live.address, live.heard = address, now
-                return self._welcome(live)
+                return self._welcome(live) or [ToAgent(address, m.Pong(live.run.id))]
         if self.draining:
             return [ToAgent(address, m.Refuse("the service is shutting down", "try again when it is back"))]
         if opening.token in self._creating:
-            return []
+            return [ToAgent(address, m.Pong())]
         self._creating.add(opening.token)
         return [Create(address, opening)]
 
@@ -353,12 +357,17 @@ class HeadProtocol:
         live = self.runs.pop(run, None)
         if live is None:
             return []
-        sealed = m.Sealed(run, ledger.status, ledger.to_json(), summary)
-        self._sealed[run] = (live.token, sealed)
-        while len(self._sealed) > 64:  # answers for agents that ask again; long-finished runs are in the registry
-            self._sealed.pop(next(iter(self._sealed)))
+        sealed = self.remember(run, live.token, ledger, summary)
         told: list[Action] = [ToAgent(live.address, sealed)] if live.address else []
         return [*told, *(ToWorker(address, m.Over(run)) for address in self.workers)]
+
+    def remember(self, run: str, token: str, ledger: Ledger, summary: Mapping[str, Any]) -> m.Sealed:
+        """Keep the answer for an agent that asks again how its run ended; long-finished runs are in the registry."""
+        sealed = m.Sealed(run, ledger.status, ledger.to_json(most=SEALED_ENTRIES), summary)
+        self._sealed[run] = (token, sealed)
+        while len(self._sealed) > REMEMBERED_RUNS:
+            self._sealed.pop(next(iter(self._sealed)))
+        return sealed
 
     # --- time ---
 

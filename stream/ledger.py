@@ -37,11 +37,16 @@ class Ledger:
 
     def lose(self, losses: Iterable[Loss]) -> Ledger:
         """Account for lost frames; the first account of a frame stands, and a stored frame stays stored."""
-        kept = list(self.losses)
+        known = self.stored | self.lost
+        fresh: list[Loss] = []
         for loss in losses:
-            known = self.stored | Ranges.join((k.first, k.last) for k in kept)
-            kept.extend(_without([loss], known))
-        return replace(self, losses=tuple(sorted(kept, key=lambda k: k.first)))
+            pieces = [replace(loss, first=a, last=b) for a, b in known.outside(loss.first, loss.last)]
+            if pieces:
+                fresh += pieces
+                known |= Ranges(((loss.first, loss.last),))
+        if not fresh:
+            return self
+        return replace(self, losses=joined(sorted((*self.losses, *fresh), key=lambda k: k.first)))
 
     @property
     def lost(self) -> Ranges:
@@ -60,18 +65,37 @@ class Ledger:
             return "recording"
         return "incomplete" if self.losses else "complete"
 
-    def to_json(self) -> dict[str, Any]:
-        """Give the ledger as JSON types: counts, stored ranges, losses with where and why."""
+    def to_json(self, most: int | None = None) -> dict[str, Any]:
+        """Give the ledger as JSON types: counts, stored ranges, losses with where and why.
+
+        Parameters
+        ----------
+        most : int, optional
+            Entries of each list at most, for a message; all where not given. The counts are always of everything.
+        """
+        lost = [{"first": k.first, "last": k.last, "where": k.where, "why": k.why} for k in self.losses[:most]]
         return {
             "frames_expected": self.expected,
             "frames_stored": len(self.stored),
             "frames_lost": len(self.lost),
-            "stored": [list(span) for span in self.stored.spans],
-            "lost": [{"first": k.first, "last": k.last, "where": k.where, "why": k.why} for k in self.losses],
+            "stored": [list(span) for span in self.stored.spans[:most]],
+            "lost": lost,
         }
+
+
+def joined(losses: Iterable[Loss]) -> tuple[Loss, ...]:
+    """Join neighbours that were lost at the same place for the same reason; they come in order."""
+    kept: list[Loss] = []
+    for loss in losses:
+        last = kept[-1] if kept else None
+        if last and (last.where, last.why, last.last + 1) == (loss.where, loss.why, loss.first):
+            kept[-1] = replace(last, last=loss.last)
+        else:
+            kept.append(loss)
+    return tuple(kept)
 
 
 def _without(losses: Iterable[Loss], known: Ranges) -> Iterable[Loss]:
     for loss in losses:
-        for first, last in (Ranges(((loss.first, loss.last),)) - known).spans:
+        for first, last in known.outside(loss.first, loss.last):
             yield replace(loss, first=first, last=last)

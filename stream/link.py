@@ -109,9 +109,9 @@ class Router:
             raise
         return True
 
-    def close(self) -> None:
-        """Close at once."""
-        self.socket.close(0)
+    def close(self, linger_ms: int = 0) -> None:
+        """Close; what is on its way may still leave within ``linger_ms``."""
+        self.socket.close(linger_ms)
 
 
 class Dealer:
@@ -123,15 +123,14 @@ class Dealer:
         Of this process.
     endpoint : str
         ``tcp://HOST:PORT``.
-    max_message_bytes : int
-        Larger messages close the connection.
+    queue : int
+        Messages that may wait; few where an absent peer must not pile them up.
     """
 
-    def __init__(
-        self, ctx: zmq.Context[zmq.Socket[bytes]], endpoint: str, max_message_bytes: int = MAX_HEADER_BYTES
-    ) -> None:
+    def __init__(self, ctx: zmq.Context[zmq.Socket[bytes]], endpoint: str, queue: int = QUEUE_MESSAGES) -> None:
         self.socket = ctx.socket(zmq.DEALER)
-        _options(self.socket, max_message_bytes)
+        _options(self.socket, MAX_HEADER_BYTES)
+        self.socket.setsockopt(zmq.SNDHWM, queue)
         try:
             self.socket.connect(endpoint)
         except zmq.ZMQError as error:

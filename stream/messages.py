@@ -131,10 +131,11 @@ class Pong:
 
 @dataclass(frozen=True)
 class Join:
-    """Agent to worker: I will send frames of this run; counters of this session start at zero."""
+    """Agent to worker: I will send frames of this run, here is its token; this session's counters start at zero."""
 
     run: str
     session: int
+    token: str
 
 
 @dataclass(frozen=True)

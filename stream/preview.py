@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 #: Longer side of a preview at most, pixels.
 PREVIEW_PIXELS = 512
 #: Previews a second of one run at most.
-PREVIEW_HZ = 8.0
+PREVIEW_HZ = 6.0
 #: No preview or report is larger.
 MAX_COPY_BYTES = 8 * 2**20
 

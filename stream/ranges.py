@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +42,21 @@ class Ranges:
 
     def __sub__(self, other: Ranges) -> Ranges:
         """Take away the numbers of another set."""
-        left: list[tuple[int, int]] = []
-        for first, last in self.spans:
-            at = first
-            for cut_first, cut_last in other.spans:
-                if cut_last < at or cut_first > last:
-                    continue
-                if cut_first > at:
-                    left.append((at, cut_first - 1))
-                at = cut_last + 1
-            if at <= last:
-                left.append((at, last))
-        return Ranges(tuple(left))
+        return Ranges(tuple(piece for first, last in self.spans for piece in other.outside(first, last)))
+
+    def outside(self, first: int, last: int) -> Iterator[tuple[int, int]]:
+        """Give the parts of an inclusive span that are not in the set; quick however large the set is."""
+        at = first
+        for cut_first, cut_last in islice(self.spans, max(0, bisect_right(self.spans, (first, first)) - 1), None):
+            if cut_first > last:
+                break
+            if cut_last < at:
+                continue
+            if cut_first > at:
+                yield at, cut_first - 1
+            at = cut_last + 1
+        if at <= last:
+            yield at, last
 
     def __contains__(self, number: object) -> bool:
         """Tell whether a number is in the set."""

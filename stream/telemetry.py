@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from .histogram import Histogram
-from .report import StageReport
+from .report import StageReport, stage_report
 
 #: Upper bounds of the exported histogram, seconds.
 BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -16,7 +19,7 @@ LATENCY_WINDOW_S = 10
 
 
 class StageMeter:
-    """Counts what one stage does; not shared between threads.
+    """Counts what one stage does; one thread may observe while another reports.
 
     Parameters
     ----------
@@ -33,6 +36,7 @@ class StageMeter:
         self._bytes = 0
         self._all = Histogram()
         self._seconds: deque[tuple[int, int, Histogram]] = deque()
+        self._lock = threading.Lock()
 
     def observe(self, now: float, seconds: float, frames: int = 1, nbytes: int = 0) -> None:
         """Count frames that passed the stage together and the time that they took.
@@ -47,15 +51,16 @@ class StageMeter:
             How much passed.
         """
         second = int(now)
-        if not self._seconds or self._seconds[-1][0] != second:
-            self._seconds.append((second, 0, Histogram()))
-            self._forget(second)
-        at, count, histogram = self._seconds[-1]
-        histogram.observe(seconds)
-        self._seconds[-1] = (at, count + frames, histogram)
-        self._all.observe(seconds)
-        self._frames += frames
-        self._bytes += nbytes
+        with self._lock:
+            if not self._seconds or self._seconds[-1][0] != second:
+                self._seconds.append((second, 0, Histogram()))
+                self._forget(second)
+            at, count, histogram = self._seconds[-1]
+            histogram.observe(seconds)
+            self._seconds[-1] = (at, count + frames, histogram)
+            self._all.observe(seconds)
+            self._frames += frames
+            self._bytes += nbytes
 
     def _forget(self, second: int) -> None:
         while self._seconds and self._seconds[0][0] <= second - LATENCY_WINDOW_S - 1:
@@ -63,7 +68,10 @@ class StageMeter:
 
     def report(self, now: float) -> StageReport:
         """Give the numbers as of now."""
-        second = int(now)
+        with self._lock:
+            return self._report(int(now))
+
+    def _report(self, second: int) -> StageReport:
         self._forget(second)
         recent = Histogram()
         for _, _, histogram in self._seconds:
@@ -91,6 +99,26 @@ def _mean(counts: list[int]) -> float:
 
 def _ms(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds * 1000, 3)
+
+
+def checked_stage(data: Mapping[str, Any]) -> StageReport:
+    """Read a stage report that somebody sent.
+
+    Raises
+    ------
+    TypeError, ValueError
+        It is not one that can be added to others.
+    """
+    stage = stage_report(data)
+    counts = (stage.queue, stage.queue_capacity, stage.lost, stage.frames_total, stage.bytes_total, stage.durations)
+    numbers = (stage.rate_hz, stage.duration_sum_s, stage.p50_ms or 0.0, stage.p99_ms or 0.0)
+    if not isinstance(stage.name, str) or any(type(n) is not int for n in (*counts, *(n for _, n in stage.buckets))):
+        raise TypeError("a stage has a name and whole counts")
+    if any(type(n) not in (int, float) or not math.isfinite(n) for n in numbers):
+        raise TypeError("a stage's rates and times are finite numbers")
+    if tuple(bound for bound, _ in stage.buckets) != BUCKETS_S:
+        raise ValueError("a stage has other buckets")
+    return stage
 
 
 def add_stages(reports: Iterable[StageReport]) -> StageReport:

@@ -58,6 +58,8 @@ class Prepared:
     ----------
     run : Run
         As the head described it.
+    token : str
+        By which the run's own agent is known.
     committed : Ranges
         Blocks that are durable already.
     reducers : tuple of Reducer
@@ -67,6 +69,7 @@ class Prepared:
     """
 
     run: Run
+    token: str
     committed: Ranges
     reducers: tuple[Reducer, ...]
     writer: Writer

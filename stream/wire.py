@@ -7,6 +7,7 @@ tolerated (a newer party may say more), and whatever is wrong comes out as a ``W
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -69,9 +70,11 @@ def decode(parts: Sequence[Buffer]) -> Message:
     if not 1 <= len(parts) <= 2:
         raise WireError(f"message has {len(parts)} parts, not 1 or 2")
     header = _header(parts[0])
-    kind = _kinds().get(str(header.get("type")))
+    name_of_kind = header.get("type")
+    kind = _kinds().get(name_of_kind) if isinstance(name_of_kind, str) else None
     if kind is None:
-        raise WireError(f"message type {str(header.get('type'))[:40]!r} is unknown")
+        shown = name_of_kind[:40] if isinstance(name_of_kind, str) else type(name_of_kind).__name__
+        raise WireError(f"message type {shown!r} is unknown")
     values: dict[str, Any] = {}
     for name, read in _fields(kind):
         if name == "payload":
@@ -102,9 +105,10 @@ def _header(part: Buffer) -> dict[str, Any]:
     if not isinstance(header, dict):
         raise WireError("header is not a map")
     version = header.get("v")
-    if version != PROTOCOL_VERSION:
+    if type(version) is not int or version != PROTOCOL_VERSION:
+        shown = version if type(version) is int else type(version).__name__
         raise WireError(
-            f"protocol version {version!r} was spoken, this side speaks {PROTOCOL_VERSION}",
+            f"protocol version {shown} was spoken, this side speaks {PROTOCOL_VERSION}",
             "use the same release of octostream on both sides",
         )
     return header
@@ -114,8 +118,10 @@ def _payload(header: Mapping[str, Any], parts: Sequence[Buffer]) -> memoryview:
     if len(parts) != 2:
         raise WireError(f"{header['type']} lacks its payload")
     payload = memoryview(parts[1]).cast("B")
-    if header.get("nbytes") != payload.nbytes:
-        raise WireError(f"payload has {payload.nbytes} bytes, its header says {header.get('nbytes')!r}")
+    said = header.get("nbytes")
+    if type(said) is not int or said != payload.nbytes:
+        shown = said if type(said) is int else type(said).__name__
+        raise WireError(f"payload has {payload.nbytes} bytes, its header says {shown}")
     return payload
 
 
@@ -124,7 +130,7 @@ def _read(read: Callable[[Any], Any], value: Any, where: str) -> Any:
         return read(value)
     except UsageError as error:
         raise WireError(f"{where}: {error}") from error
-    except (TypeError, ValueError, KeyError, OverflowError) as error:
+    except (TypeError, ValueError, KeyError, OverflowError, AttributeError, RecursionError) as error:
         raise WireError(f"{where} is not valid ({error})"[:300]) from error
 
 
@@ -151,8 +157,8 @@ def _whole(value: Any) -> int:
 
 
 def _number(value: Any) -> float:
-    if type(value) not in (int, float):
-        raise TypeError("a number is needed")
+    if type(value) not in (int, float) or not math.isfinite(value):
+        raise TypeError("a finite number is needed")
     return float(value)
 
 
@@ -201,8 +207,16 @@ def _plan(value: Any) -> Plan:
         pixel=Pixel(*(_optional(pixel.get(name)) for name in ("z_um", "y_um", "x_um"))),
         channels=tuple(_text(c) for c in value.get("channels", ())),
         source=_text(value.get("source", "")),
-        metadata=_mapping(value.get("metadata", {})),
+        metadata={_text(k): _metadatum(v) for k, v in _mapping(value.get("metadata", {})).items()},
     )
+
+
+def _metadatum(value: Any) -> str | float | int | bool:
+    if isinstance(value, str):
+        return _text(value)
+    if type(value) in (int, bool) or (type(value) is float and math.isfinite(value)):
+        return value
+    raise TypeError("metadata are texts, finite numbers or truth values")
 
 
 def _optional(value: Any) -> float | None:

@@ -207,7 +207,9 @@ class Worker:
                 message.run, self.settings.worker, plan.frame_bytes, prepared.writer, self._block_done
             )
             self._runs[message.run] = _RunHere(prepared, writing, list(prepared.reducers))
-            self._protocol.handle(wp.ServeRun(message.run, plan, len(prepared.reducers), prepared.committed))
+            self._protocol.handle(
+                wp.ServeRun(message.run, prepared.token, plan, len(prepared.reducers), prepared.committed)
+            )
         self._head.send(encode(m.Ready(message.run)))
 
     def _block_done(self, run: str, done: Done) -> None:

@@ -26,6 +26,7 @@ class ServeRun:
     """The head asked for a run and it is prepared; these blocks are already durable."""
 
     run: str
+    token: str
     plan: Plan
     slots: int
     committed: Ranges
@@ -152,6 +153,7 @@ class _Block:
 
 @dataclass
 class _Run:
+    token: str
     plan: Plan
     slots: int
     committed: Ranges
@@ -212,8 +214,8 @@ class WorkerProtocol:
     def handle(self, event: Event) -> list[Action]:
         """Take an event, change the state, say what to do."""
         match event:
-            case ServeRun(run, plan, slots, committed):
-                self._runs.setdefault(run, _Run(plan, slots, committed))
+            case ServeRun(run, token, plan, slots, committed):
+                self._runs.setdefault(run, _Run(token, plan, slots, committed))
                 return []
             case ForgetRun(run):
                 return [Forget(run)] if self._runs.pop(run, None) else []
@@ -231,6 +233,8 @@ class WorkerProtocol:
         if run is None or name is None:
             return [ToAgent(address, m.Refuse("this worker does not serve the run", "join again", str(name)))]
         if isinstance(message, m.Join):
+            if message.token != run.token:
+                return [ToAgent(address, m.Refuse("the token is not that of the run", "open a run of your own", name))]
             return self._join(name, run, address, message.session)
         if run.address != address:
             return [ToAgent(address, m.Refuse("this connection has not joined the run", "join again", name))]
@@ -282,8 +286,12 @@ class WorkerProtocol:
         return ToAgent(run.address or b"", m.Credit(name, run.session, run.granted))
 
     def _frame(self, name: str, run: _Run, data: m.FrameData, intact: bool) -> list[Action]:
-        if data.number >= run.plan.frames or memoryview(data.payload).nbytes != run.plan.frame_bytes:
-            what = f"frame {data.number} of {memoryview(data.payload).nbytes} bytes does not fit the run's plan"
+        if (
+            data.timestamp_ns >= 2**63
+            or data.number >= run.plan.frames
+            or memoryview(data.payload).nbytes != run.plan.frame_bytes
+        ):
+            what = f"frame {data.number} of {memoryview(data.payload).nbytes} bytes does not fit the run"
             return [ToAgent(run.address or b"", m.Refuse(what, "send what was opened", name))]
         if not intact:
             return [self._grant(name, run), ToAgent(run.address or b"", m.Corrupt(name, data.number))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Annotated, Any
 
 import numpy as np
@@ -14,13 +15,15 @@ from ...acquire.source import Source, SourceOptions
 from ...acquire.sources.frame_size import parse_size
 from ...acquire.sources.opening import open_source
 from ...stream.clock import monotonic_s
-from ...stream.errors import SourceError
+from ...stream.errors import OctostreamError, SourceError
 from ...stream.messages import Sealed
 from ..output import say_json
 from ..progress import frame_progress
 
 NAME = "acquire"
 STOPPED = "stopped by the operator"
+#: A wait for the service is explained this often, seconds.
+WAITING_S = 10.0
 
 
 def command(
@@ -48,6 +51,8 @@ def command(
     """Record a source; exit 0 only when the run is sealed complete. Ctrl-C stops and seals with an exact ledger."""
     from ...kernels.recipe import Recipe  # late: the other commands need not load recipes
 
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
     options = SourceOptions(tile=parse_size(tile) if tile else None, loop=loop, rate_hz=rate, axes=axes)
     frames = open_source(source, options)
     try:
@@ -82,13 +87,38 @@ def _record(frames: Source, run: Recording, as_json: bool) -> dict[str, Any]:
     except KeyboardInterrupt:
         why = STOPPED
         console.print("stopping: what was sent becomes durable, then the run is sealed …")
-    sealed = run.finish(why)
+    sealed = _finish(run, why, console)
     facts = result(run, sealed)
     if as_json:
         say_json(facts)
     else:
         _print_result(console, facts)
     return facts
+
+
+def _finish(run: Recording, why: str, console: Console) -> Sealed:
+    """Wait for the end, saying every ten seconds for what; a second Ctrl-C gives up what is not durable yet."""
+    said_s = monotonic_s()
+
+    def waiting(held: int) -> None:
+        nonlocal said_s
+        if monotonic_s() - said_s >= WAITING_S:
+            said_s = monotonic_s()
+            console.print(
+                f"waiting    {held} frames are not durable yet; the agent holds them until the service takes them"
+            )
+
+    try:
+        return run.finish(why, waiting)
+    except KeyboardInterrupt:
+        raise OctostreamError(
+            f"given up with {run.held} frames not durable", "the service seals the run as incomplete"
+        ) from None
+
+
+def interrupt(*_: object) -> None:
+    """Treat SIGTERM and a closed terminal like Ctrl-C: the run is sealed, not dropped."""
+    raise KeyboardInterrupt
 
 
 def send_all(frames: Source, run: Recording, show: Any) -> None:

@@ -59,5 +59,5 @@ def test_numbers_in_the_text_are_those_of_the_code():
     assert f"heartbeats every {link.HEARTBEAT_MS / 1000:g} s" in text
     assert f"({link.HEARTBEAT_TIMEOUT_MS / 1000:g} s without one" in text
     assert f"kernel buffers of {link.SOCKET_BUFFER_BYTES // 2**20} MiB" in text
-    assert (PREVIEW_HZ, "at most eight small copies" in text) == (8.0, True)
+    assert (PREVIEW_HZ, "at most six small copies" in text) == (6.0, True)
     assert (SLOTS, "has three for each run" in text) == (3, True)

@@ -177,7 +177,7 @@ class World:
                 party = self.alive(name)
                 if party and isinstance(message, m.Serve):
                     committed = Ranges.of(self.disk.blocks)
-                    party.protocol.handle(wp.ServeRun("r", self.plan, 3, committed))
+                    party.protocol.handle(wp.ServeRun("r", "token", self.plan, 3, committed))
                     self.later(("from-tier", name, m.Ready("r")))
             case ("from-tier", name, message):
                 self.head_acts(self.head.handle(hp.FromWorker(name.encode(), message), self.now))

@@ -1,11 +1,13 @@
+import threading
 from dataclasses import asdict
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from octostream.stream.histogram import FIRST_S, GROWTH, Histogram
 from octostream.stream.report import ServiceReport, stage_report
-from octostream.stream.telemetry import BUCKETS_S, StageMeter, add_stages, only_totals
+from octostream.stream.telemetry import BUCKETS_S, StageMeter, add_stages, checked_stage, only_totals
 
 durations = st.lists(st.floats(1e-4, 500), min_size=1, max_size=200)
 
@@ -74,3 +76,42 @@ def test_report_survives_json():
     report = ServiceReport(1, "IDLE", "ready", stages=(stage,), disk_free_bytes=5, write_bytes_per_s=2.0)
     assert ServiceReport.from_json(report.to_json()) == report
     assert report.to_json()["time_to_full_s"] == 2.5
+
+
+def test_reporting_while_another_thread_observes():
+    meter = StageMeter("send")
+    over = threading.Event()
+
+    def observe():
+        now = 0.0
+        while not over.is_set():
+            now += 0.7
+            meter.observe(now, 0.001)
+
+    thread = threading.Thread(target=observe)
+    thread.start()
+    try:
+        for k in range(4000):
+            meter.report(k * 0.7)
+    finally:
+        over.set()
+        thread.join(10)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rate_hz": "fast"},
+        {"rate_hz": float("nan")},
+        {"queue": 1.5},
+        {"name": 3},
+        {"buckets": ((0.5, 1),)},
+        {"p50_ms": "slow"},
+        {"lost": True},
+    ],
+)
+def test_stage_of_a_stranger_is_checked(change):
+    good = asdict(StageMeter("send").report(1.0))
+    assert checked_stage(good) == stage_report(good)
+    with pytest.raises((TypeError, ValueError)):
+        checked_stage({**good, **change})

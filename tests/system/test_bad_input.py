@@ -126,7 +126,9 @@ def test_tier_unreachable(command, tmp_path):
     one_line(agent, f"tcp://127.0.0.1:{port}", "octostream serve")
 
 
-@pytest.mark.parametrize("address", ["nowhere", "http://127.0.0.1:1", "tcp://127.0.0.1"])
+@pytest.mark.parametrize(
+    "address", ["nowhere", "http://127.0.0.1:1", "tcp://127.0.0.1", "tcp://127.0.0.1:*", "tcp://no such host:1"]
+)
 def test_tier_address_is_none(command, tmp_path, address):
     agent = command("acquire", stack(tmp_path / "good.tif"), "--to", address)
     assert agent.wait(60) == 2

@@ -1,6 +1,7 @@
 """Parties die, disks fill, operators interrupt: nothing that was acknowledged is lost, everything else is named."""
 
 import os
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -269,3 +270,58 @@ def test_signals_in_bursts_stop_a_process(serve, role):
             break
     until(lambda: [p for p in service.children(role) if p != pid and alive(p)], 20)
     until(lambda: not alive(pid), 10)
+
+
+def test_second_service_on_the_same_data_is_refused(serve, command):
+    service = serve()
+    second = command("serve", "--data", service.data, "--http", "127.0.0.1:0", "--ingest", "tcp://127.0.0.1:0")
+    assert second.wait(60) == 2
+    assert "another service uses" in second.err[-1]
+    assert str(service.data) in second.err[-1]
+    assert service.get("/readyz").status_code == 200
+
+
+def test_agent_that_slept_too_long_is_told(serve, command):
+    service = serve(env={"OCTOSTREAM_AGENT_TIMEOUT_S": "1.5"})
+    agent = start_agent(command, service, "--name", "asleep")
+    run = stored(service, 40)
+    agent.signal(signal.SIGSTOP)
+    until(lambda: service.get(f"/api/v1/runs/{run['id']}").json()["status"] == "incomplete", 30)
+    agent.signal(signal.SIGCONT)
+    assert agent.wait(30) == 1
+    assert "sealed the run as incomplete" in agent.err[-1]
+
+
+def test_agent_is_terminated(serve, command):
+    service = serve()
+    agent = start_agent(command, service, "--name", "terminated")
+    stored(service, 40)
+    agent.signal(signal.SIGTERM)
+    assert agent.wait(60) == 1
+    result = agent.json()
+    assert (result["status"], result["frames_stored"]) == ("incomplete", result["frames_sent"])
+    assert result["lost"][0]["why"] == "stopped by the operator"
+
+
+def test_nobody_reads_the_log(serve, command, tmp_path):
+    service = serve()
+    service.process.stderr.close()
+    code, agent = acquire(service, "simulated:size=32x32,z=2,t=2", "--name", "bad name")
+    assert code == 1
+    assert "bad name" in agent.err[-1]
+    (worker,) = service.children("worker")
+    os.kill(worker, signal.SIGKILL)
+    until(lambda: [p for p in service.children("worker") if p != worker])
+    assert acquire(service, "simulated:size=32x32,z=2,t=2")[0] == 0
+    assert service.process.poll() is None
+
+
+def test_name_of_a_removed_store_leaves_nothing_behind(shared_service):
+    code, agent = acquire(shared_service, "simulated:size=32x32,z=2,t=2", "--name", "removed")
+    assert code == 0
+    store = Path(agent.json()["store"])
+    shutil.rmtree(store)
+    code, again = acquire(shared_service, "simulated:size=32x32,z=2,t=2", "--name", "removed")
+    assert code in (1, 2)
+    assert "removed" in again.err[-1]
+    assert not store.exists()

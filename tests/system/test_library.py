@@ -1,5 +1,9 @@
 """The agent as a library: ``with open_run(...) as run: run.send(frame)``."""
 
+import os
+import signal
+import threading
+
 import numpy as np
 import pytest
 import zarr
@@ -70,6 +74,55 @@ def test_frames_that_do_not_fit_the_plan(shared_service, wrong):
         with pytest.raises(SourceError, match="all 1 planned frames"):
             run.send(frames(1)[0])
     assert run.sealed.status == "complete"
+
+
+def test_stamps_and_misses_are_checked(shared_service):
+    with open_run(shared_service.ingest, Plan((1, 1, 3, 40, 30))) as run:
+        run.buffer()[...] = 1
+        for wrong in (-1, 2**63):
+            with pytest.raises(SourceError, match="nanoseconds"):
+                run.commit(timestamp_ns=wrong)
+        run.commit(timestamp_ns=np.int64(7))
+        run.send(frames(1)[0])
+        run.miss("dark")
+        with pytest.raises(SourceError, match="all 3 planned"):
+            run.miss("one too many")
+    assert run.sealed.ledger["lost"] == [{"first": 2, "last": 2, "where": "source", "why": "dark"}]
+
+
+def test_thousands_of_losses_are_named_one_by_one(shared_service):
+    """Each with a reason of its own, so that none can be joined; the message at the end stays small."""
+    count = 6000
+    with open_run(shared_service.ingest, Plan((count, 1, 1, 4, 4))) as run:
+        for number in range(count):
+            if number % 2:
+                run.miss(f"page {number} is damaged {'x' * 100}")
+            else:
+                run.send(np.full((4, 4), 200, np.uint16))
+    assert (run.sealed.status, run.sealed.ledger["frames_lost"]) == ("incomplete", count // 2)
+    ledger = shared_service.get(f"/api/v1/runs/{run.run}/ledger").json()
+    assert [k["first"] for k in ledger["lost"]] == list(range(1, count, 2))
+    assert ledger["lost"][7]["why"].startswith("page 15 is damaged")
+
+
+def test_opening_waits_for_a_worker_that_starts(serve):
+    service = serve()
+    (worker,) = service.children("worker")
+    os.kill(worker, signal.SIGSTOP)
+    opened = []
+
+    def acquire():
+        with open_run(service.ingest, Plan((1, 1, 1, 40, 30)), timing=Timing(connect_s=1.0, retry_s=0.2)) as run:
+            run.send(frames(1)[0])
+        opened.append(run.sealed.status)
+
+    waiting = threading.Thread(target=acquire)
+    waiting.start()
+    waiting.join(3)
+    assert waiting.is_alive()
+    os.kill(worker, signal.SIGCONT)
+    waiting.join(30)
+    assert opened == ["complete"]
 
 
 def test_refusal_and_silence_are_errors(shared_service):

@@ -1,0 +1,77 @@
+"""Corners of the agent's protocol that no bad network reaches by chance."""
+
+from octostream.stream import agent_protocol as ap
+from octostream.stream import head_protocol as hp
+from octostream.stream import messages as m
+from octostream.stream.ledger import Ledger
+from octostream.stream.model import Frame, Plan
+from octostream.stream.ranges import Ranges
+
+PLAN = Plan((1, 1, 4, 8, 8))
+OPENING = m.Open("secret", "n", "i", PLAN, {}, keep_raw=False, maps=(("k", "<f4", (8, 8)),), payload=b"x" * 256)
+WELCOME = m.Welcome("r", "n", "store", (m.Peer("w", "tcp://h:1"),), Ranges())
+
+
+def opened():
+    agent = ap.AgentProtocol(OPENING, 0.0)
+    assert agent.start() == [ap.ToHead(OPENING)]
+    agent.handle(ap.FromHead(WELCOME), 0.1)
+    return agent
+
+
+def test_another_run_in_the_place_of_ours_ends_it():
+    agent = opened()
+    (failed,) = agent.handle(ap.FromHead(m.Welcome("other", "n", "store", (), Ranges())), 1.0)
+    assert "no longer knows run r" in str(failed.error)
+    assert agent.handle(ap.Tick(), 2.0) == []
+
+
+def test_coming_back_does_not_send_the_maps_again():
+    agent = opened()
+    actions = [a for t in range(1, 12) for a in agent.handle(ap.Tick(), float(t))]
+    again = [a.message for a in actions if isinstance(a, ap.ToHead) and isinstance(a.message, m.Open)]
+    assert again
+    assert all(o.token == "secret" and not o.maps and not o.payload for o in again)
+
+
+def test_head_that_answers_is_not_unreachable():
+    agent = ap.AgentProtocol(OPENING, 0.0, ap.Timing(connect_s=5.0))
+    assert agent.handle(ap.Tick(), 4.9) == [ap.ToHead(OPENING)]
+    agent.handle(ap.FromHead(m.Pong()), 4.9)
+    assert agent.handle(ap.Tick(), 9.0) == [ap.ToHead(OPENING)]
+    (failed,) = agent.handle(ap.Tick(), 10.0)
+    assert isinstance(failed, ap.Failed)
+
+
+def test_losses_travel_in_small_messages():
+    agent = ap.AgentProtocol(m.Open("t", "n", "i", Plan((3000, 1, 1, 8, 8)), {}, keep_raw=False), 0.0)
+    agent.handle(ap.FromHead(WELCOME), 0.1)
+    for number in range(3000):
+        agent.handle(ap.Missed(number, "source", f"{number} " + "y" * 1000), 0.2)
+    actions = agent.handle(ap.Finish(""), 0.3)
+    said = [a.message for a in actions if isinstance(a, ap.ToHead)]
+    assert [type(message) for message in said[:-1]] == [m.Lost] * (len(said) - 1)
+    assert isinstance(said[-1], m.End)
+    assert all(len(message.losses) <= ap.LOSSES_A_MESSAGE for message in said)
+    assert [k.first for message in said for k in message.losses] == list(range(3000))
+    assert all(len(k.why) <= ap.WHY_CHARACTERS for message in said for k in message.losses)
+
+
+def test_neighbours_lost_for_one_reason_are_one_loss():
+    agent = opened()
+    for number in (0, 1, 3):
+        agent.handle(ap.Missed(number, "source", "dark"), 0.2)
+    agent.handle(ap.Captured(Frame(2, 0, 0)), 0.2)
+    told = [a.message for a in agent.handle(ap.Tick(), 2.0) if isinstance(a, ap.ToHead)]
+    (lost,) = [message for message in told if isinstance(message, m.Lost)]
+    assert [(k.first, k.last) for k in lost.losses] == [(0, 1), (3, 3)]
+
+
+def test_how_a_run_ended_is_told_again_after_a_restart():
+    head = hp.HeadProtocol("")
+    ledger = Ledger(4).store(Ranges(((0, 3),)))
+    head.remember("r", "secret", ledger, {"name": "n", "store": "s"})
+    welcome, sealed = head.handle(hp.FromAgent(b"a", OPENING), 0.0)
+    assert (welcome.message.run, welcome.message.store) == ("r", "s")
+    assert (sealed.message.run, sealed.message.status) == ("r", "complete")
+    assert head.handle(hp.FromAgent(b"a", m.Open("other", "n", "i", PLAN, {}, keep_raw=False)), 0.0) != []
