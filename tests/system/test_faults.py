@@ -1,10 +1,13 @@
 """Parties die, disks fill, operators interrupt: nothing that was acknowledged is lost, everything else is named."""
 
+import json
 import os
 import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import ome_zarr_models
@@ -303,17 +306,30 @@ def test_agent_is_terminated(serve, command):
     assert result["lost"][0]["why"] == "stopped by the operator"
 
 
-def test_nobody_reads_the_log(serve, command, tmp_path):
-    service = serve()
-    service.process.stderr.close()
-    code, agent = acquire(service, "simulated:size=32x32,z=2,t=2", "--name", "bad name")
-    assert code == 1
-    assert "bad name" in agent.err[-1]
-    (worker,) = service.children("worker")
-    os.kill(worker, signal.SIGKILL)
-    until(lambda: [p for p in service.children("worker") if p != worker])
-    assert acquire(service, "simulated:size=32x32,z=2,t=2")[0] == 0
-    assert service.process.poll() is None
+def test_nobody_reads_the_log(tmp_path):
+    """The reader of standard error goes away (a terminal, a `tee`): the service goes on, only its log is gone."""
+    reading, writing = os.pipe()
+    addresses = ["--http", "127.0.0.1:0", "--ingest", "tcp://127.0.0.1:0"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "octostream", "serve", "--json", "--data", tmp_path / "data", *addresses],
+        stdout=subprocess.PIPE,
+        stderr=writing,
+        text=True,
+    )
+    os.close(writing)
+    try:
+        ready = next(said for line in process.stdout if (said := json.loads(line))["event"] == "ready")
+        os.close(reading)
+        service = SimpleNamespace(ingest=ready["ingest"])
+        code, agent = acquire(service, "simulated:size=32x32,z=2,t=2", "--name", "bad name")
+        assert code == 1
+        assert "bad name" in agent.err[-1]
+        assert acquire(service, "simulated:size=32x32,z=2,t=2")[0] == 0
+        assert process.poll() is None
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0
+        process.stdout.close()
 
 
 def test_name_of_a_removed_store_leaves_nothing_behind(shared_service):
