@@ -281,7 +281,7 @@ def test_second_service_on_the_same_data_is_refused(serve, command):
     assert second.wait(60) == 2
     assert "another service uses" in second.err[-1]
     assert str(service.data) in second.err[-1]
-    assert service.get("/readyz").status_code == 200
+    until(lambda: service.get("/readyz").status_code == 200)
 
 
 def test_agent_that_slept_too_long_is_told(serve, command):

@@ -154,4 +154,4 @@ def test_opening_what_cannot_be(shared_service, peer):
         refusal = answer(head)
         assert isinstance(refusal, m.Refuse), change
         assert word in refusal.what, refusal
-    assert shared_service.get("/readyz").status_code == 200
+    until(lambda: shared_service.get("/readyz").status_code == 200)
