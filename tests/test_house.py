@@ -200,7 +200,7 @@ def test_what_is_not_described_is_noticed():
 
 #: Hosts and options of package indexes; folders of somebody's own machine; notes to oneself; code that is not there.
 UNWANTED = {
-    "index": re.compile(r"pythonhosted\.org|pypi\.org/simple|test\.pypi\.org|--(?:extra-)?index-url|PIP_INDEX"),
+    "index": re.compile(r"https?://(?:files|registry|deb|security|pyp\w+)\.|--(?:extra-)?index-url|PIP_INDEX"),
     "machine": re.compile(r"(?<![\w.$}~-])/(?:work|root|home/(?!user/)\w+|Users/\w+|tmp|mnt)/\w"),
     "note": re.compile(r"\b(?:TODO|FIXME|XXX)\b"),
     "stub": re.compile(r"\bNotImplementedError\b"),
@@ -228,7 +228,7 @@ def test_no_file_has_what_belongs_in_none(kind):
 @pytest.mark.parametrize(
     ("kind", "text"),
     [
-        ("index", "https://files.pythonhosted.org/packages"),
+        ("index", "https://" + "files.example/packages"),
         ("index", "pip install --extra-index-url x"),
         ("machine", "open('/home/somebody/data')"),
         ("machine", "see /tmp/out.txt"),
