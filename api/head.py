@@ -113,6 +113,7 @@ class Head:
         self._sealed: deque[tuple[float, RunReport]] = deque()
         self._written: deque[tuple[float, int]] = deque()
         self._malformed = 0
+        self._next_report = 0.0
         self._stopping = False  # a flag, no Event: its lock would deadlock when one signal interrupts another
         self._drain_asked = False
 
@@ -133,7 +134,6 @@ class Head:
         """Serve until stopped."""
         self._remember_sealed()
         self._restore()
-        next_report = 0.0
         try:
             while not self._stopping:
                 self._poll.wait(0.1)
@@ -148,8 +148,8 @@ class Head:
                 if self._drain_asked and not self._protocol.draining:
                     self._act(self._protocol.handle(hp.Drain(), now))
                 self._act(self._protocol.handle(hp.Tick(), looked))
-                if now >= next_report:
-                    next_report = now + REPORT_S
+                if now >= self._next_report:
+                    self._next_report = now + REPORT_S
                     publish_report(self._copies, self._report(now))
         finally:
             self._agents.close(LINGER_MS)  # an agent may just be told how its run ended
@@ -312,6 +312,7 @@ class Head:
         report = account.report(live, ledger.status, rate, wall_ns())
         self._registry.update(report)
         self._sealed.append((monotonic_s(), report))
+        self._next_report = 0.0  # how a run ended is told at once
         del self._keepers[run]
         log.info("run sealed", run=run, status=ledger.status, stored=report.stored, lost=report.lost)
         self._act(self._protocol.handle(hp.RunSealed(run, ledger, summary(report)), monotonic_s()))

@@ -56,8 +56,7 @@ def test_service_stays_up_when_asked(command, cache, tmp_path):
     dashboard = until(lambda: next((line.split()[1] for line in demo.out if line.startswith("dashboard")), None), 90)
     until(lambda: any("stays up" in line for line in demo.out), 90)
     assert httpx.get(dashboard).status_code == 200
-    (run,) = httpx.get(dashboard + "api/v1/runs").json()["runs"]
-    assert run["status"] == "complete"
+    until(lambda: [r["status"] for r in httpx.get(dashboard + "api/v1/runs").json()["runs"]] == ["complete"], 10)
     demo.signal(signal.SIGINT)
     assert demo.wait(40) == 0, demo.err
 

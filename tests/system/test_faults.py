@@ -137,7 +137,7 @@ def test_service_is_restarted_mid_run(serve, command, undisturbed, tmp_path):
     assert agent.json()["run"] == run["id"]
     assert agent.json()["status"] == "complete"
     same_level0(agent.json()["store"], undisturbed)
-    assert again.get(f"/api/v1/runs/{run['id']}").json()["status"] == "complete"
+    until(lambda: again.get(f"/api/v1/runs/{run['id']}").json()["status"] == "complete", 10)
 
 
 def test_agent_never_returns(serve, command):
