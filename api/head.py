@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from .. import __version__
-from ..sinks.disk import free_bytes
+from ..sinks.disk import free_bytes, reserve_of
 from ..sinks.keeper import StoreKeeper
 from ..sinks.reading import read_ledger
 from ..sinks.registry import Registry
@@ -222,7 +222,7 @@ class Head:
     def _create(self, address: bytes, opening: m.Open) -> None:
         try:
             _, total = free_bytes(self._data)
-            reserve = min(self.settings.reserve_bytes, total // 50)
+            reserve = reserve_of(total, self.settings.reserve_bytes)
             request = check_opening(opening, self._data, reserve)
             keeper = self._create_store(request, opening.token)
         except OctostreamError as error:
@@ -335,7 +335,7 @@ class Head:
     def _report(self, now: float) -> ServiceReport:
         self._forget(now)
         free, total = self._disk()
-        reserve = min(self.settings.reserve_bytes, total // 50)
+        reserve = reserve_of(total, self.settings.reserve_bytes)
         live = {run: self._protocol.runs[run] for run in self._accounts if run in self._protocol.runs}
         runs = [
             self._accounts[run].report(state, "recording", self._accounts[run].rate_hz) for run, state in live.items()

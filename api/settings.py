@@ -57,10 +57,6 @@ class Settings(BaseSettings):
             raise ValueError(str(error)) from error
         return value
 
-    def reserve_bytes(self, disk_bytes: int) -> int:
-        """Give the part of a disk of this size that is never filled, bytes."""
-        return min(self.reserve_mib * 2**20, disk_bytes // 50)
-
     @classmethod
     def load(cls, config: Path | None, flags: dict[str, Any]) -> Settings:
         """Put file, environment and flags together.

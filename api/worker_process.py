@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..kernels.recipe import Recipe
 from ..kernels.reduction import plan_reduction
 from ..sinks.commits import recorded_blocks
-from ..sinks.disk import check_space, free_bytes
+from ..sinks.disk import check_space, free_bytes, reserve_of
 from ..sinks.runfile import load_run
 from ..sinks.writer import StoreWriter
 from ..stream.model import Block, Commit
@@ -45,7 +45,7 @@ class ReservingWriter:
     def write(self, block: Block, parts: Mapping[str, NDArray[np.uint16]]) -> int:
         """Write, or raise ``NoSpaceError``."""
         need = sum(p.nbytes for p in parts.values())
-        check_space(self.data, need, min(self.reserve_bytes, free_bytes(self.data)[1] // 50))
+        check_space(self.data, need, reserve_of(free_bytes(self.data)[1], self.reserve_bytes))
         return self.inner.write(block, parts)
 
     def commit(self, commit: Commit) -> None:

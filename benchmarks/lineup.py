@@ -35,7 +35,7 @@ def lineup(workload: Workload, start_service: StartService, environment: Mapping
         Added to the environment of every contestant.
     """
     launcher = Launcher(workload, environment)
-    acquire = {"launcher": launcher, "role": "acquire-zarr", "library": "acquire_zarr"}
+    acquire = {"launcher": launcher, "role": "acquire-zarr", "package": "acquire_zarr"}
     return [
         Octostream(launcher, start_service),
         OneProcess("bare ZeroMQ pipe", PIPE, launcher, "zeromq"),

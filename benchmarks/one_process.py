@@ -26,7 +26,7 @@ class OneProcess:
         What the process does.
     options : mapping
         What that role is told besides.
-    library : str
+    package : str
         Import name of an optional library that it needs.
     """
 
@@ -35,12 +35,12 @@ class OneProcess:
     launcher: Launcher
     role: str
     options: Mapping[str, Any] = field(default_factory=dict)
-    library: str = ""
+    package: str = ""
 
     @property
     def missing(self) -> str:
         """Say how to get the library, where it is not installed."""
-        if not self.library or importlib.util.find_spec(self.library) is not None:
+        if not self.package or importlib.util.find_spec(self.package) is not None:
             return ""
         return 'not installed: pip install "octostream[bench]"'
 

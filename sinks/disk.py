@@ -29,6 +29,11 @@ def free_bytes(path: Path) -> tuple[int, int]:
     return disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
 
 
+def reserve_of(disk_bytes: int, wanted: int) -> int:
+    """Give the part of a disk that is never filled, bytes: what is wanted, but at most 2 % of a small disk."""
+    return min(wanted, disk_bytes // 50)
+
+
 def check_space(path: Path, need: int, reserve: int) -> None:
     """Refuse a run that cannot fit.
 

@@ -276,13 +276,3 @@ def _fields(kind: type[Any]) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
 def _required(kind: type[Any]) -> frozenset[str]:
     missing = dataclasses.MISSING
     return frozenset(f.name for f in dataclasses.fields(kind) if f.default is missing and f.default_factory is missing)
-
-
-def plan_to_json(plan: Plan) -> dict[str, Any]:
-    """Give a plan as JSON types."""
-    return _plain(plan)
-
-
-def plan_from_json(data: Mapping[str, Any]) -> Plan:
-    """Read what ``plan_to_json`` gave."""
-    return _plan(data)

@@ -1,5 +1,6 @@
 import pytest
 from octostream.api.settings import Settings
+from octostream.sinks.disk import reserve_of
 from octostream.stream.errors import UsageError
 
 
@@ -42,6 +43,5 @@ def test_missing_file():
 
 
 def test_reserve_is_a_small_part_of_a_small_disk():
-    settings = Settings.load(None, {"reserve_mib": 512})
-    assert settings.reserve_bytes(10**12) == 512 * 2**20
-    assert settings.reserve_bytes(50 * 2**20) == 2**20
+    assert reserve_of(10**12, 512 * 2**20) == 512 * 2**20
+    assert reserve_of(50 * 2**20, 512 * 2**20) == 2**20

@@ -82,9 +82,9 @@ def test_the_space_asked_for_leaves_a_reserve(tmp_path, monkeypatch):
 
 def test_an_optional_library_that_is_not_there_is_named_with_the_remedy(workload):
     launcher = Launcher(workload, {})
-    absent = OneProcess("x", "y", launcher, "acquire-zarr", library="no_such_library_here")
+    absent = OneProcess("x", "y", launcher, "acquire-zarr", package="no_such_library_here")
     assert absent.missing == 'not installed: pip install "octostream[bench]"'
-    assert OneProcess("x", "y", launcher, "acquire-zarr", library="numpy").missing == ""
+    assert OneProcess("x", "y", launcher, "acquire-zarr", package="numpy").missing == ""
 
 
 def test_ours_comes_first_names_are_unique_and_the_paced_one_comes_last(workload):

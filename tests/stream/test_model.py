@@ -3,7 +3,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from octostream.stream.errors import UsageError
 from octostream.stream.model import BLOCK_BYTES, BLOCK_FRAMES, BLOCK_SECONDS, Plan
-from octostream.stream.wire import plan_from_json, plan_to_json
 
 plans = st.builds(
     Plan,
@@ -50,11 +49,6 @@ def test_stack_is_split_only_where_it_must(plan):
     blocks = plan.blocks
     if not blocks.splits_stacks:
         assert all(b.extent[2] == plan.shape[2] for b in (blocks[0], blocks[len(blocks) - 1]))
-
-
-@given(plans)
-def test_plan_survives_json(plan):
-    assert plan_from_json(plan_to_json(plan)) == plan
 
 
 @pytest.mark.parametrize(
