@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ..stream import agent_protocol as ap
@@ -20,6 +20,15 @@ from .ring import Ring
 
 #: Messages that may wait for an absent head: what matters is sent again anyway.
 HEAD_QUEUE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """A frame on its way from the source's thread to the agent's."""
+
+    frame: Frame
+    slot: int
+    taken_s: float
 
 
 class Agent:
@@ -50,7 +59,8 @@ class Agent:
         self.over = threading.Event()
         self._send = StageMeter("send")
         self._protocol = ap.AgentProtocol(opening, monotonic_s(), timing)
-        self._events: deque[ap.Event] = deque()
+        self._events: deque[ap.Event | _Taken] = deque()
+        self.sent = 0
         self._slots: dict[int, int] = {}
         self._captured_s: dict[int, float] = {}
         self._trackers: dict[int, Callable[[], bool]] = {}
@@ -71,9 +81,7 @@ class Agent:
 
     def captured(self, frame: Frame, slot: int) -> None:
         """Hand over a frame; its slot comes back to the ring when it is durable."""
-        self._slots[frame.number] = slot
-        self._captured_s[frame.number] = monotonic_s()
-        self._post(ap.Captured(frame))
+        self._post(_Taken(frame, slot, monotonic_s()))
 
     def missed(self, number: int, where: str, why: str) -> None:
         """Account for a frame that the source could not deliver."""
@@ -93,7 +101,8 @@ class Agent:
         self._waker.close()
         self._context.term()
 
-    def _post(self, event: ap.Event) -> None:
+    def _post(self, event: ap.Event | _Taken) -> None:
+        # One append hands everything over: wherever Ctrl-C interrupts the caller, a frame is sent whole or not at all.
         self._events.append(event)
         self._waker.wake()
 
@@ -123,12 +132,20 @@ class Agent:
             links.poll.wait(0.1)
             self._waker.clear()
             while self._events:
-                self._handle(self._events.popleft(), links)
+                self._take(self._events.popleft(), links)
             self._receive(links)
             self._give_back()
             if monotonic_s() >= next_tick:
                 next_tick = monotonic_s() + 0.2
                 self._handle(ap.Tick(), links)
+
+    def _take(self, event: ap.Event | _Taken, links: _Links) -> None:
+        if isinstance(event, _Taken):
+            self._slots[event.frame.number] = event.slot
+            self._captured_s[event.frame.number] = event.taken_s
+            self.sent += 1
+            event = ap.Captured(event.frame)
+        self._handle(event, links)
 
     def _handle(self, event: ap.Event, links: _Links) -> None:
         self._act(self._protocol.handle(event, monotonic_s()), links)

@@ -46,6 +46,7 @@ class Recording:
         self.plan = plan
         self._agent = agent
         self._next = 0
+        self._missed = 0
         self._taken: tuple[int, float] | None = None
 
     @property
@@ -76,7 +77,8 @@ class Recording:
     @property
     def sent(self) -> int:
         """Frames handed over so far."""
-        return self._next
+        # At the end the agent's count holds: Ctrl-C may have come between numbering a frame and handing it over.
+        return self._agent.sent if self._agent.over.is_set() else self._next - self._missed
 
     @property
     def held(self) -> int:
@@ -137,16 +139,17 @@ class Recording:
             Time since ``buffer`` that was spent waiting for the frame to be due; not counted as work.
         """
         assert self._taken is not None, "fill buffer() first"
+        number = self._next
         stamp = wall_ns() if timestamp_ns is None else int(timestamp_ns)
         if not 0 <= stamp < 2**63:
-            raise SourceError(f"frame {self._next} has the time {stamp}", "give nanoseconds since 1970")
+            raise SourceError(f"frame {number} has the time {stamp}", "give nanoseconds since 1970")
         (slot, began), self._taken = self._taken, None
+        self._next = number + 1  # first: whoever goes on after an interruption never uses a number twice
         pixels = self._agent.ring[slot]
         checksum = xxhash.xxh3_64_intdigest(pixels.data)
         now = monotonic_s()
         self._agent.acquire.observe(now, now - began - waited_s, 1, pixels.nbytes)
-        self._agent.captured(Frame(self._next, stamp, checksum), slot)
-        self._next += 1
+        self._agent.captured(Frame(number, stamp, checksum), slot)
 
     def miss(self, why: str) -> None:
         """Account for the next frame as lost at the source, and go on with the one after it."""
@@ -154,6 +157,7 @@ class Recording:
         self._agent.acquire.lost += 1
         self._agent.missed(self._next, "source", why)
         self._next += 1
+        self._missed += 1
 
     def late(self, frames: int) -> None:
         """Report how many frames started late so far."""
