@@ -6,19 +6,41 @@ worker that disappears hands its unacknowledged blocks back, and all their frame
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from contextlib import closing
+from dataclasses import dataclass, replace
 
 from . import messages as m
-from .errors import OctostreamError, RefusedError, UnreachableError
-from .ledger import joined
-from .model import Block, Frame, Loss, Plan
+from .agent_events import (
+    Action,
+    Buffers,
+    Captured,
+    Connect,
+    Damaged,
+    Disconnect,
+    Event,
+    Failed,
+    Finish,
+    Finished,
+    FromHead,
+    FromWorker,
+    Missed,
+    Opened,
+    Release,
+    SendFrame,
+    Spooled,
+    Tick,
+    ToHead,
+    ToWorker,
+)
+from .errors import RefusedError, UnreachableError
+from .holding import HeldBlock, Holding
+from .model import Loss, Plan
 from .ranges import Ranges
 
 #: Bytes that one frame costs beyond its payload, so that tiny frames cannot flood a queue counted in bytes.
 FRAME_OVERHEAD = 4096
-#: Losses that one message names at most, and characters of the reason of one: a header is at most 1 MiB.
+#: Losses that one message names at most: a header is at most 1 MiB.
 LOSSES_A_MESSAGE = 500
-WHY_CHARACTERS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,131 +62,6 @@ class Timing:
     lease_s: float = 10.0
 
 
-# --- events -----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Captured:
-    """The source delivered a frame; its payload is held by the caller until released."""
-
-    frame: Frame
-
-
-@dataclass(frozen=True, slots=True)
-class Missed:
-    """The source could not deliver a frame."""
-
-    number: int
-    where: str
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Finish:
-    """No more frames will be captured; what the plan still expects is lost for this reason."""
-
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class FromHead:
-    """A message from the head."""
-
-    message: m.Message
-
-
-@dataclass(frozen=True, slots=True)
-class FromWorker:
-    """A message from a worker."""
-
-    worker: str
-    message: m.Message
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """Time passed."""
-
-
-Event = Captured | Missed | Finish | FromHead | FromWorker | Tick
-
-
-# --- actions ----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class ToHead:
-    """Send a message to the head."""
-
-    message: m.Message
-
-
-@dataclass(frozen=True, slots=True)
-class ToWorker:
-    """Send a message to a worker."""
-
-    worker: str
-    message: m.Message
-
-
-@dataclass(frozen=True, slots=True)
-class SendFrame:
-    """Send a held frame to a worker; the caller attaches the payload."""
-
-    worker: str
-    session: int
-    frame: Frame
-
-
-@dataclass(frozen=True, slots=True)
-class Connect:
-    """Open a fresh connection to a worker (closing an older one)."""
-
-    worker: str
-    endpoint: str
-
-
-@dataclass(frozen=True, slots=True)
-class Disconnect:
-    """Close the connection to a worker, dropping what it has not sent."""
-
-    worker: str
-
-
-@dataclass(frozen=True, slots=True)
-class Release:
-    """These frames are durable: their buffers may be used again."""
-
-    frames: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """The run is open."""
-
-    welcome: m.Welcome
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """The run is sealed."""
-
-    sealed: m.Sealed
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """The run cannot go on."""
-
-    error: OctostreamError
-
-
-Action = ToHead | ToWorker | SendFrame | Connect | Disconnect | Release | Opened | Finished | Failed
-
-
-# --- state ------------------------------------------------------------------------------------------------------
-
-
 @dataclass
 class _Worker:
     endpoint: str
@@ -174,19 +71,6 @@ class _Worker:
     granted: int = 0
     sent: int = 0
     asked: float = 0.0
-
-
-@dataclass
-class _Block:
-    block: Block
-    held: dict[int, Frame] = field(default_factory=dict)
-    missed: set[int] = field(default_factory=set)
-    sent: set[int] = field(default_factory=set)
-    worker: str | None = None
-    flushed: bool = False
-
-    def closed(self, finished: bool) -> bool:
-        return finished or len(self.held) + len(self.missed) == self.block.count
 
 
 class AgentProtocol:
@@ -207,15 +91,11 @@ class AgentProtocol:
         self.plan: Plan = opening.plan
         self.timing = timing or Timing()
         self.run = ""
-        self.finishing = ""
-        self._finished_capture = False
+        self._holding = Holding(self.plan)
         self._workers: dict[str, _Worker] = {}
-        self._blocks: dict[int, _Block] = {}
-        self._committed = Ranges()
-        self._losses: list[Loss] = []
-        self._captured_spans: list[tuple[int, int]] = []
+        self._spooled: set[int] = set()
+        self._buffers = 0
         self._session = 0
-        self._told = 0
         self._asked = now
         self._head_heard = now
         self._over = False
@@ -228,69 +108,72 @@ class AgentProtocol:
     @property
     def held(self) -> int:
         """Frames held, waiting to be durable."""
-        return sum(len(b.held) for b in self._blocks.values())
+        return self._holding.held
 
     @property
     def unsent(self) -> int:
         """Frames held that wait for credit."""
-        return sum(len(b.held) - len(b.sent) for b in self._blocks.values())
+        return self._holding.unsent
 
     @property
     def committed(self) -> Ranges:
         """Blocks known to be durable."""
-        return self._committed
+        return self._holding.committed
+
+    def is_sent(self, number: int) -> bool:
+        """Tell whether a held frame is on its way to a worker, or there."""
+        return self._holding.is_sent(number)
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """Take an event, change the state, say what to do."""
         if self._over:
             return []
         match event:
-            case Captured(frame):
-                return self._captured(frame)
-            case Missed(number, where, why):
-                return self._missed(number, where, why)
-            case Finish(why):
-                return self._finish(why, now)
             case FromHead(message):
                 self._head_heard = now
                 return self._from_head(message, now)
             case FromWorker(worker, message):
                 return self._from_worker(worker, message, now)
+            case Finish(why, where):
+                return self._finish(where, why, now)
             case Tick():
                 return self._tick(now)
+            case _:
+                return self._from_source(event)
 
-    # --- the source ---
+    # --- the source and the spool ---
 
-    def _captured(self, frame: Frame) -> list[Action]:
-        spans = self._captured_spans
-        if spans and spans[-1][1] == frame.number - 1:
-            spans[-1] = (spans[-1][0], frame.number)
-        else:
-            spans.append((frame.number, frame.number))
-        block = self._block_of(frame.number)
-        if block is None:
-            return [Release((frame.number,))]
-        block.held[frame.number] = frame
-        return self._pump()
+    def _from_source(self, event: Captured | Spooled | Buffers | Missed | Damaged) -> list[Action]:
+        match event:
+            case Captured(frame):
+                return self._pump() if self._holding.capture(frame) else [Release((frame.number,))]
+            case Missed(number, where, why):
+                block = self._holding.miss(number, where, why)
+                return self._flush(block) if block is not None else []
+            case Damaged(number, why):
+                return self._damaged(number, why)
+            case Spooled(number):
+                self._spooled.add(number)
+                return []
+            case Buffers(free):
+                self._buffers += free
+                return self._pump()
 
-    def _missed(self, number: int, where: str, why: str) -> list[Action]:
-        loss = Loss(number, number, where, why[:WHY_CHARACTERS])
-        self._losses[-1:] = joined([*self._losses[-1:], loss])
-        block = self._block_of(number)
-        if block is not None:
-            block.missed.add(number)
-        return self._pump()
+    def _damaged(self, number: int, why: str) -> list[Action]:
+        """Lose a frame, and take back the credit and the buffer that it was counted against but never used."""
+        self._buffers += 1
+        self._spooled.discard(number)
+        if self._holding.is_sent(number):
+            state = self._workers.get(self._holding.blocks[self.plan.blocks.block_of(number).number].worker or "")
+            if state is not None:
+                state.sent -= self._cost
+        block = self._holding.miss(number, "spool", why)
+        return [*(self._flush(block) if block is not None else []), *self._pump()]
 
-    def _block_of(self, number: int) -> _Block | None:
-        block = self.plan.blocks.block_of(number)
-        if block.number in self._committed:
-            return None
-        return self._blocks.setdefault(block.number, _Block(block))
-
-    def _finish(self, why: str, now: float) -> list[Action]:
-        self._finished_capture = True
-        self.finishing = why
-        return [*self._pump(), *self._maybe_end(now)]
+    def _finish(self, where: str, why: str, now: float) -> list[Action]:
+        self._holding.finish(where, why)
+        flushes = [action for block in self._holding.blocks.values() for action in self._flush(block)]
+        return [*flushes, *self._pump(), *self._maybe_end(now)]
 
     # --- the head ---
 
@@ -328,7 +211,7 @@ class AgentProtocol:
         actions: list[Action] = []
         for worker in [w for w in self._workers if w not in known]:
             del self._workers[worker]
-            self._take_back(worker)
+            self._holding.take_back(worker)
             actions.append(Disconnect(worker))
         for worker, endpoint in known.items():
             if worker not in self._workers:
@@ -345,12 +228,6 @@ class AgentProtocol:
         state.heard = state.asked = now
         return [Connect(worker, state.endpoint), ToWorker(worker, m.Join(self.run, self._session, self.opening.token))]
 
-    def _take_back(self, worker: str) -> None:
-        for block in self._blocks.values():
-            if block.worker == worker:
-                block.worker, block.flushed = None, False
-                block.sent.clear()
-
     def _from_worker(self, worker: str, message: m.Message, now: float) -> list[Action]:
         state = self._workers.get(worker)
         if state is None:
@@ -366,84 +243,83 @@ class AgentProtocol:
             case m.Corrupt(run, number) if run == self.run:
                 return self._resend(worker, number)
             case m.Refuse() if state.joined:  # the connection was replaced under us: whatever was on it is gone
-                self._take_back(worker)
+                self._holding.take_back(worker)
                 return self._join(worker, now)
             case _:
                 return []
 
     def _resend(self, worker: str, number: int) -> list[Action]:
-        block = self._block_of(number)
-        if block is not None and block.worker == worker:
-            block.sent.discard(number)
+        if number >= self.plan.frames:
+            return []
+        block = self._holding.block_of(number)
+        if block is not None and block.worker == worker and number in block.held:
+            self._holding.wait(block, block.held[number])
         return self._pump()
 
     def _acknowledge(self, blocks: Ranges) -> list[Action]:
-        self._committed |= blocks
-        freed: list[int] = []
-        for number in [n for n in self._blocks if n in self._committed]:
-            freed += self._blocks.pop(number).held
-        return [Release(tuple(freed))] if freed else []
+        freed = self._holding.acknowledge(blocks)
+        self._spooled.difference_update(freed)
+        return [Release(freed)] if freed else []
 
     # --- sending ---
 
     def _pump(self) -> list[Action]:
-        """Send what credit allows, oldest block first; blocks stay with the worker that has them."""
+        """Send what credit and buffers allow, oldest block first; blocks stay with the worker that has them."""
+        if not any(self._has_credit(state) for state in self._workers.values()):
+            return []
         actions: list[Action] = []
-        for number in sorted(self._blocks):
-            block = self._blocks[number]
-            if block.worker is None and block.held:
-                block.worker = self._choose()
-            if block.worker is None:
-                continue
-            actions += self._send_block(block, self._workers[block.worker])
+        with closing(self._holding.waiting()) as waiting:
+            for block in waiting:
+                block.worker = block.worker or self._choose()
+                if block.worker is None:
+                    break
+                actions += self._send_block(block, self._workers[block.worker])
+                if self._blocked(block):
+                    break
         return actions
+
+    def _has_credit(self, worker: _Worker) -> bool:
+        return worker.joined and worker.granted - worker.sent >= self._cost
 
     def _choose(self) -> str | None:
         """Give the worker with the most unused credit, if any can take a frame now."""
-        free = {w: s.granted - s.sent for w, s in self._workers.items() if s.joined}
-        best = max(free, key=lambda w: (free[w], w), default=None)
-        return best if best is not None and free[best] >= self._cost else None
+        free = {w: s.granted - s.sent for w, s in self._workers.items() if self._has_credit(s)}
+        return max(free, key=lambda w: (free[w], w), default=None)
 
-    def _send_block(self, block: _Block, worker: _Worker) -> list[Action]:
+    def _blocked(self, block: HeldBlock) -> bool:
+        """Tell whether the rest must wait for a buffer: what lies in the spool is sent in order."""
+        return self._buffers <= 0 and next(iter(block.unsent), -1) in self._spooled
+
+    def _send_block(self, block: HeldBlock, worker: _Worker) -> list[Action]:
         actions: list[Action] = []
-        name = block.worker or ""
-        for number in block.held if len(block.sent) < len(block.held) else ():
-            if number in block.sent:
-                continue
-            if worker.granted - worker.sent < self._cost:
+        for number in list(block.unsent):
+            if not self._has_credit(worker) or (number in self._spooled and self._buffers <= 0):
                 return actions
             worker.sent += self._cost
-            block.sent.add(number)
-            actions.append(SendFrame(name, worker.session, block.held[number]))
-        cut_short = block.closed(self._finished_capture) and len(block.held) < block.block.count
-        if cut_short and not block.flushed:
-            block.flushed = True
-            actions.append(ToWorker(name, self._flush(block, worker)))
-        return actions
+            self._buffers -= number in self._spooled
+            actions.append(SendFrame(block.worker or "", worker.session, block.unsent[number]))
+            self._holding.send(block, number)
+        return [*actions, *self._flush(block)]
 
-    def _flush(self, block: _Block, worker: _Worker) -> m.Flush:
+    def _flush(self, block: HeldBlock) -> list[Action]:
+        """Tell the worker of a block that was sent as far as it goes which frames it has, where some are missing."""
+        cut_short = block.cut_short(self._holding.finished)
+        if block.worker is None or block.unsent or block.flushed or not cut_short or not block.held:
+            return []
+        block.flushed = True
+        return [ToWorker(block.worker, self._flushing(block, self._workers[block.worker]))]
+
+    def _flushing(self, block: HeldBlock, worker: _Worker) -> m.Flush:
         return m.Flush(self.run, worker.session, block.block.number, Ranges.of(block.held))
 
     # --- the end ---
 
     def _maybe_end(self, now: float) -> list[Action]:
-        done = self._finished_capture and self.run and not any(b.held for b in self._blocks.values())
-        if not done:
+        if not (self._holding.finished and self.run and not self._holding.held):
             return []
         self._asked = now
-        *first, last = self._batches(self._all_losses())
+        *first, last = _batches(self._holding.losses())
         return [*(ToHead(m.Lost(self.run, batch)) for batch in first), ToHead(m.End(self.run, last))]
-
-    def _batches(self, losses: tuple[Loss, ...]) -> list[tuple[Loss, ...]]:
-        """Cut losses so that each message stays small; at least one, which may be empty."""
-        return [losses[k : k + LOSSES_A_MESSAGE] for k in range(0, max(1, len(losses)), LOSSES_A_MESSAGE)]
-
-    def _all_losses(self) -> tuple[Loss, ...]:
-        """Give every loss known here; frames never captured are lost for the reason of the finish."""
-        known = Ranges.join([*self._captured_spans, *((k.first, k.last) for k in self._losses)])
-        rest = Ranges(((0, self.plan.frames - 1),)) - known
-        why = self.finishing or "not acquired"
-        return (*self._losses, *(Loss(a, b, "source", why) for a, b in rest.spans))
 
     # --- time ---
 
@@ -457,14 +333,10 @@ class AgentProtocol:
             self._asked = now
             silent = now - self._head_heard > 3 * self.timing.retry_s
             actions.append(ToHead(self.opening if silent else m.Ping(self.run)))
-            actions += [ToHead(m.Lost(self.run, batch)) for batch in self._untold()]
+            losses = self._holding.untold()
+            actions += [ToHead(m.Lost(self.run, batch)) for batch in _batches(losses) if batch]
             actions += self._maybe_end(now)
         return [*actions, *self._pump()]
-
-    def _untold(self) -> list[tuple[Loss, ...]]:
-        """Give the losses since the last call, for the page; END tells them all again, so none needs to arrive."""
-        losses, self._told = tuple(self._losses[max(0, self._told - 1) :]), len(self._losses)
-        return self._batches(losses) if losses else []
 
     def _tick_opening(self, now: float) -> list[Action]:
         if now - self._head_heard > self.timing.connect_s:
@@ -477,14 +349,19 @@ class AgentProtocol:
 
     def _tick_worker(self, worker: str, state: _Worker, now: float) -> list[Action]:
         if now - state.heard > self.timing.lease_s:
-            self._take_back(worker)
+            self._holding.take_back(worker)
             return self._join(worker, now)
         if now - state.asked < self.timing.retry_s:
             return []
         state.asked = now
         if not state.joined:
             return [ToWorker(worker, m.Join(self.run, state.session, self.opening.token))]
-        here = [b for b in self._blocks.values() if b.worker == worker]
+        here = [b for b in self._holding.blocks.values() if b.worker == worker]
         sent = Ranges.of(n for b in here for n in b.sent)
-        again = [ToWorker(worker, self._flush(b, state)) for b in here if b.flushed]
+        again = [ToWorker(worker, self._flushing(b, state)) for b in here if b.flushed]
         return [*again, ToWorker(worker, m.Ping(self.run, state.session, sent))]
+
+
+def _batches(losses: tuple[Loss, ...]) -> list[tuple[Loss, ...]]:
+    """Cut losses so that each message stays small; at least one, which may be empty."""
+    return [losses[k : k + LOSSES_A_MESSAGE] for k in range(0, max(1, len(losses)), LOSSES_A_MESSAGE)]

@@ -3,6 +3,7 @@
 from octostream.stream import agent_protocol as ap
 from octostream.stream import head_protocol as hp
 from octostream.stream import messages as m
+from octostream.stream.holding import WHY_CHARACTERS
 from octostream.stream.ledger import Ledger
 from octostream.stream.model import Frame, Plan
 from octostream.stream.ranges import Ranges
@@ -54,7 +55,7 @@ def test_losses_travel_in_small_messages():
     assert isinstance(said[-1], m.End)
     assert all(len(message.losses) <= ap.LOSSES_A_MESSAGE for message in said)
     assert [k.first for message in said for k in message.losses] == list(range(3000))
-    assert all(len(k.why) <= ap.WHY_CHARACTERS for message in said for k in message.losses)
+    assert all(len(k.why) <= WHY_CHARACTERS for message in said for k in message.losses)
 
 
 def test_neighbours_lost_for_one_reason_are_one_loss():
