@@ -25,6 +25,10 @@ from .ranges import Ranges
 #: No header needs more; a larger one is refused unread.
 MAX_HEADER_BYTES = 2**20
 MAX_TEXT = 64 * 2**10
+#: Maps of JSON types (recipes, ledgers, stage reports) are nested at most this deep.
+MAX_DEPTH = 32
+#: No error text is longer: it goes into a log line and back to the sender.
+MAX_ERROR = 300
 
 Buffer = bytes | bytearray | memoryview
 
@@ -129,9 +133,9 @@ def _read(read: Callable[[Any], Any], value: Any, where: str) -> Any:
     try:
         return read(value)
     except UsageError as error:
-        raise WireError(f"{where}: {error}") from error
-    except (TypeError, ValueError, KeyError, OverflowError, AttributeError, RecursionError) as error:
-        raise WireError(f"{where} is not valid ({error})"[:300]) from error
+        raise WireError(f"{where}: {error}"[:MAX_ERROR]) from error
+    except (TypeError, ValueError, KeyError, OverflowError, AttributeError) as error:
+        raise WireError(f"{where} is not valid ({error})"[:MAX_ERROR]) from error
 
 
 # --- fields: how each type is written and read ------------------------------------------------------------------
@@ -182,6 +186,30 @@ def _mapping(value: Any) -> dict[str, Any]:
     return value
 
 
+def _json_map(value: Any) -> dict[str, Any]:
+    """Read a map that ends up in a JSON file or answer: refused here is what could not be written there."""
+    _json(_mapping(value), MAX_DEPTH)
+    return value
+
+
+def _json(value: Any, levels: int) -> None:
+    if not levels:
+        raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _text(key)
+            _json(item, levels - 1)
+    elif isinstance(value, list):
+        for item in value:
+            _json(item, levels - 1)
+    elif isinstance(value, str):
+        _text(value)
+    elif isinstance(value, float):
+        _number(value)
+    elif not (value is None or isinstance(value, int)):
+        raise TypeError(f"{type(value).__name__} is no JSON type")
+
+
 def _ranges(value: Any) -> Ranges:
     spans = tuple((_whole(first), _whole(last)) for first, last in value)
     if any(first > last for first, last in spans):
@@ -197,6 +225,8 @@ def _loss(value: Any) -> Loss:
 
 
 def _plan(value: Any) -> Plan:
+    if len(value["shape"]) != 5 or len(value["axes"]) > 5:
+        raise ValueError("five sizes (t, c, z, y, x) and at most five axes are needed")
     shape = tuple(_whole(n) for n in value["shape"])
     pixel = value.get("pixel") or {}
     return Plan(
@@ -249,7 +279,7 @@ def _reader(hint: Any) -> Callable[[Any], Any]:
     if origin is typing.get_origin(Mapping[str, int]) and args[1] is int:
         return lambda value: {_text(k): _whole(v) for k, v in _mapping(value).items()}
     if origin is typing.get_origin(Mapping[str, Any]):
-        return _mapping
+        return _json_map
     if origin is types.UnionType:  # the payload, which is not in the header
         return lambda value: value
     raise TypeError(f"no reader for {hint!r}")
