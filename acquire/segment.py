@@ -1,0 +1,109 @@
+"""One file of a spool: records of a fixed size, found again whatever happened to their neighbours."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..stream.model import Frame
+from .spool_record import ALIGNMENT, RecordLayout, is_blank
+
+#: What a file system refuses as direct I/O is tried again through the page cache.
+REFUSED = (errno.EINVAL, errno.EOPNOTSUPP)
+#: What reading gives where the disk or the file is damaged, rather than the process hindered.
+DAMAGE = (errno.EIO, errno.ENOENT, errno.EISDIR, errno.ELOOP, errno.ENODATA, errno.EUCLEAN, errno.EBADMSG)
+
+
+def segment_path(directory: Path, sequence: int) -> Path:
+    """Give the path of a segment."""
+    return directory / f"segment-{sequence:08d}"
+
+
+def segments_of(directory: Path) -> dict[int, Path]:
+    """Give the segments of a spool by sequence number, in order."""
+    found = {p.name.removeprefix("segment-"): p for p in directory.iterdir() if p.name.startswith("segment-")}
+    return {int(name): found[name] for name in sorted(found) if name.isdecimal() and len(name) == 8}
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What the headers of a segment say.
+
+    Attributes
+    ----------
+    frames : dict of int to Frame
+        By place in the file, from 0.
+    damaged : int
+        Places where something else stands than a record of this run.
+    nbytes : int
+        Bytes of the file.
+    """
+
+    frames: dict[int, Frame]
+    damaged: int
+    nbytes: int
+
+
+def scan(path: Path, layout: RecordLayout, capacity: int) -> Scan:
+    """Read every header of a segment; damage of any kind costs the records that it hit.
+
+    Parameters
+    ----------
+    path : Path
+        Of the segment.
+    layout : RecordLayout
+        Of the records.
+    capacity : int
+        Records that a segment has at most; what lies beyond is not looked at.
+
+    Raises
+    ------
+    OSError
+        The process is hindered: by permissions, or too many open files.
+    """
+    frames: dict[int, Frame] = {}
+    damaged = 0
+    try:
+        with opened(path, os.O_NONBLOCK | os.O_NOFOLLOW) as handle:
+            status = os.fstat(handle)
+            if not stat.S_ISREG(status.st_mode):
+                return Scan({}, 1, 0)
+            slots = min(capacity, -(-status.st_size // layout.stride))
+            for slot, block in enumerate(_blocks(handle, layout.stride, slots)):
+                frame = layout.frame(block)
+                if frame is not None and slot * layout.stride + ALIGNMENT + layout.frame_bytes <= status.st_size:
+                    frames[slot] = frame
+                elif not is_blank(block):
+                    damaged += 1
+    except OSError as error:
+        if error.errno not in DAMAGE:
+            raise
+        return Scan({}, 1, 0)
+    return Scan(frames, damaged, status.st_size)
+
+
+def _blocks(handle: int, stride: int, count: int) -> Iterator[bytes]:
+    """Give the header block of each record; what the disk cannot read is given as something that no header is."""
+    os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_RANDOM)  # headers are far apart: reading ahead would read the pixels
+    for slot in range(count):
+        try:
+            yield os.pread(handle, ALIGNMENT, slot * stride)
+        except OSError as error:
+            if error.errno not in DAMAGE:
+                raise
+            yield b"?"
+
+
+@contextmanager
+def opened(path: Path, flags: int = 0) -> Iterator[int]:
+    """Open a file for reading, and close it."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags)
+    try:
+        yield handle
+    finally:
+        os.close(handle)

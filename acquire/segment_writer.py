@@ -1,0 +1,125 @@
+"""Writing a segment: records one after another into a preallocated file."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..stream.model import Frame
+from .durable import create, write_at
+from .segment import REFUSED
+from .spool_record import ALIGNMENT, RecordLayout, aligned
+
+
+class SegmentWriter:
+    """Writes records one after another into a preallocated file.
+
+    Direct I/O leaves the page cache to others and costs a third of the CPU time (docs/decisions/0011-spool.md). Frames
+    that do not lie on page boundaries are copied to one that does; file systems that refuse direct I/O get ordinary
+    writes.
+
+    Parameters
+    ----------
+    path : Path
+        Of the file; must not exist.
+    layout : RecordLayout
+        Of the records.
+    capacity : int
+        Records that will fit.
+
+    Raises
+    ------
+    OSError
+        It cannot be made, for example because the disk is full; nothing is left behind.
+    """
+
+    def __init__(self, path: Path, layout: RecordLayout, capacity: int) -> None:
+        self.path = path
+        self.capacity = capacity
+        self.written = 0
+        self._layout = layout
+        self._block = aligned(layout.stride)
+        self._handle, self.direct = _create(path)
+        try:
+            os.posix_fallocate(self._handle, 0, self.nbytes)
+        except OSError:
+            os.close(self._handle)
+            path.unlink()
+            raise
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the file."""
+        return self.capacity * self._layout.stride
+
+    @property
+    def full(self) -> bool:
+        """Whether no record fits any more."""
+        return self.written == self.capacity
+
+    def write(self, frame: Frame, pixels: NDArray[np.uint16]) -> None:
+        """Write the next record; not durable yet.
+
+        Raises
+        ------
+        OSError
+            The file is not to be written again.
+        """
+        header = self._layout.header(frame)
+        self._block[: len(header)] = header
+        offset = self.written * self._layout.stride
+        parts = self._parts(pixels)
+        try:
+            write_at(self._handle, parts, offset, ALIGNMENT)
+        except OSError as error:
+            if not self.direct or error.errno not in REFUSED:
+                raise
+            self._go_without_direct()
+            write_at(self._handle, parts, offset)
+        self.written += 1
+
+    def _parts(self, pixels: NDArray[np.uint16]) -> list[memoryview]:
+        """Give header and pixels as buffers at page boundaries, copying the pixels only where they must be."""
+        nbytes = self._layout.frame_bytes
+        whole_pages = nbytes % ALIGNMENT == 0 and pixels.ctypes.data % ALIGNMENT == 0
+        if pixels.flags.c_contiguous and whole_pages:
+            return [self._block[:ALIGNMENT], pixels.data.cast("B")]
+        inside = np.frombuffer(self._block[ALIGNMENT : ALIGNMENT + nbytes], np.uint16)
+        np.copyto(inside.reshape(pixels.shape), pixels)
+        return [self._block]
+
+    def _go_without_direct(self) -> None:
+        handle = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+        os.close(self._handle)
+        self._handle, self.direct = handle, False
+
+    def sync(self) -> None:
+        """Make what is written durable.
+
+        Raises
+        ------
+        OSError
+            Nothing since the last sync can be trusted, whatever a second try says.
+        """
+        os.fdatasync(self._handle)
+        if not self.direct:  # written pages are of no use to anybody: the frames are in the agent's ring
+            os.posix_fadvise(self._handle, 0, 0, os.POSIX_FADV_DONTNEED)
+
+    def close(self) -> None:
+        """Close the file."""
+        with suppress(OSError):  # nothing depends on it: what must be durable was synced
+            os.close(self._handle)
+
+
+def _create(path: Path) -> tuple[int, bool]:
+    try:
+        return create(path, os.O_DIRECT), True
+    except OSError as error:
+        if error.errno not in REFUSED:
+            raise
+    path.unlink(missing_ok=True)  # Linux makes the file before it refuses the flag
+    return create(path), False
