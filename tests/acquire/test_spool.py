@@ -6,7 +6,7 @@ import os
 import stat
 import subprocess
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -187,10 +187,9 @@ def test_files_are_private_because_the_token_is_a_secret(spool):
 def test_one_process_owns_a_spool(spool):
     with pytest.raises(SpoolError, match=rf"{spool.id} is in use by process {os.getpid()}: wait"):
         Spool.open(spool.directory)
-    code = "import sys; from pathlib import Path; from octostream.acquire.spool import Spool; Spool.open(Path(sys.argv[1]))"
-    other = subprocess.run(
-        [sys.executable, "-c", code, str(spool.directory)], capture_output=True, text=True, timeout=60, check=False
-    )
+    code = "import pathlib, sys\nfrom octostream.acquire.spool import Spool\nSpool.open(pathlib.Path(sys.argv[1]))"
+    command = [sys.executable, "-c", code, str(spool.directory)]
+    other = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert f"is in use by process {os.getpid()}" in other.stderr.splitlines()[-1]
     put(spool, 1)
     spool.close()
@@ -219,29 +218,22 @@ def test_discarding_leaves_nothing(spool):
 def test_one_thread_writes_while_another_reads_and_forgets(tmp_path):
     """The reader is never given anything but the frame it asks for, and all space comes back."""
     spool = make(tmp_path)
-    count = 300
-    wrong: list[BaseException] = []
+    count, done = 300, 0
 
     def write():
-        try:
-            for number in range(count):
-                put(spool, number)
-                if number % 7 == 6:
-                    spool.sync()
-            spool.sync()
-        except BaseException as error:
-            wrong.append(error)
+        for number in range(count):
+            put(spool, number)
+            if number % 7 == 6:
+                spool.sync()
 
-    writer = threading.Thread(target=write)
-    writer.start()
-    done = 0
-    while done < count and (writer.is_alive() or len(spool.frames)):
-        for number in spool.frames:
-            get(spool, number)
-            spool.forget([number])
-            done += 1
-    writer.join(60)
-    assert not wrong
+    with ThreadPoolExecutor(1) as threads:
+        writing = threads.submit(write)
+        while not writing.done() or spool.frames.spans:
+            for number in spool.frames:
+                get(spool, number)
+                spool.forget([number])
+                done += 1
+        writing.result()
     assert done == count
     put(spool, *range(count, count + 5))
     spool.forget(spool.frames)
