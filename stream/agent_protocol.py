@@ -317,7 +317,6 @@ class AgentProtocol:
     def _maybe_end(self, now: float) -> list[Action]:
         if not (self._holding.finished and self.run and not self._holding.held):
             return []
-        self._asked = now
         *first, last = _batches(self._holding.losses())
         return [*(ToHead(m.Lost(self.run, batch)) for batch in first), ToHead(m.End(self.run, last))]
 
