@@ -13,10 +13,14 @@ from ..stream import messages as m
 from ..stream.clock import monotonic_s
 from ..stream.errors import OctostreamError, UnreachableError, WireError
 from ..stream.link import Dealer, Poll, Waker, context, host_of
-from ..stream.model import Frame
+from ..stream.model import Frame, Loss
 from ..stream.telemetry import StageMeter
 from ..stream.wire import decode, encode
+from .payloads import Payloads
 from .ring import Ring
+from .spool import Spool
+from .spool_errors import SpoolError
+from .spooling import Spooling
 
 #: Messages that may wait for an absent head: what matters is sent again anyway.
 HEAD_QUEUE = 16
@@ -31,6 +35,14 @@ class _Taken:
     taken_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A frame is in the spool, or is not for this reason."""
+
+    number: int
+    why: str
+
+
 class Agent:
     """Sends the frames of one run and keeps each until it is durable.
 
@@ -41,12 +53,16 @@ class Agent:
     opening : Open
         The run to open.
     ring : Ring
-        Where the frames lie.
+        Where the source puts frames.
+    spool : Spool, optional
+        Where they go when the ring is full.
     timing : Timing
         How patient to be.
     """
 
-    def __init__(self, to: str, opening: m.Open, ring: Ring, timing: ap.Timing | None = None) -> None:
+    def __init__(
+        self, to: str, opening: m.Open, ring: Ring, spool: Spool | None = None, timing: ap.Timing | None = None
+    ) -> None:
         host_of(to)
         self.to = to
         self.ring = ring
@@ -59,12 +75,12 @@ class Agent:
         self.over = threading.Event()
         self._send = StageMeter("send")
         self._protocol = ap.AgentProtocol(opening, monotonic_s(), timing)
-        self._events: deque[ap.Event | _Taken] = deque()
+        self._frame_bytes = opening.plan.frame_bytes
+        self._events: deque[ap.Event | _Taken | _Told] = deque()
         self.sent = 0
-        self._slots: dict[int, int] = {}
         self._captured_s: dict[int, float] = {}
-        self._trackers: dict[int, Callable[[], bool]] = {}
-        self._leaving: list[tuple[int, Callable[[], bool]]] = []
+        self._spooling = None if spool is None else Spooling(spool, lambda n, why: self._post(_Told(n, why)))
+        self._payloads = Payloads(ring, self._spooling)
         self._stop = threading.Event()
         self._context = context()
         self._waker = Waker(self._context)
@@ -73,26 +89,36 @@ class Agent:
     @property
     def held(self) -> int:
         """Frames that are not yet durable."""
-        return len(self._slots)
+        return self._payloads.held
+
+    @property
+    def overrun(self) -> str:
+        """Why the spool takes no frames now; empty while it does."""
+        return self._payloads.spool_full
+
+    @property
+    def trouble(self) -> str:
+        """What went wrong last with the spool's files; empty where nothing did."""
+        return self._spooling.trouble if self._spooling else ""
 
     def start(self) -> None:
         """Open the run; ``opened`` or ``over`` is set when the answer is there."""
         self._thread.start()
 
     def captured(self, frame: Frame, slot: int) -> None:
-        """Hand over a frame; its slot comes back to the ring when it is durable."""
+        """Hand over a frame; its slot comes back to the ring when it is durable, or in the spool."""
         self._post(_Taken(frame, slot, monotonic_s()))
 
     def missed(self, number: int, where: str, why: str) -> None:
-        """Account for a frame that the source could not deliver."""
+        """Account for a frame that the source could not deliver, or that nothing could keep."""
         self._post(ap.Missed(number, where, why))
 
-    def finish(self, why: str = "") -> None:
+    def finish(self, why: str = "", where: str = "source") -> None:
         """Capture nothing more; ``over`` is set when the run is sealed."""
-        self._post(ap.Finish(why))
+        self._post(ap.Finish(why, where))
 
     def close(self) -> None:
-        """Stop, sealed or not, and free the sockets."""
+        """Stop, sealed or not, and free the sockets. Frames that are not durable are put into the spool."""
         self._stop.set()
         self._waker.wake()
         if self._thread.ident is not None:
@@ -101,7 +127,7 @@ class Agent:
         self._waker.close()
         self._context.term()
 
-    def _post(self, event: ap.Event | _Taken) -> None:
+    def _post(self, event: ap.Event | _Taken | _Told) -> None:
         # One append hands everything over: wherever Ctrl-C interrupts the caller, a frame is sent whole or not at all.
         self._events.append(event)
         self._waker.wake()
@@ -121,11 +147,13 @@ class Agent:
         finally:
             if links is not None:
                 links.close()
+            self._leave()
             self.ring.close()
             self.opened.set()
             self.over.set()
 
     def _loop(self, links: _Links) -> None:
+        self._take_up()
         self._act(self._protocol.start(), links)
         next_tick = monotonic_s() + 0.2
         while not (self._stop.is_set() or self.over.is_set()):
@@ -134,18 +162,70 @@ class Agent:
             while self._events:
                 self._take(self._events.popleft(), links)
             self._receive(links)
-            self._give_back()
+            if freed := self._payloads.collect():
+                self._handle(ap.Buffers(freed), links)
+            self._payloads.relieve(self._protocol.is_sent, monotonic_s())
             if monotonic_s() >= next_tick:
                 next_tick = monotonic_s() + 0.2
                 self._handle(ap.Tick(), links)
 
-    def _take(self, event: ap.Event | _Taken, links: _Links) -> None:
-        if isinstance(event, _Taken):
-            self._slots[event.frame.number] = event.slot
-            self._captured_s[event.frame.number] = event.taken_s
-            self.sent += 1
-            event = ap.Captured(event.frame)
-        self._handle(event, links)
+    def _take_up(self) -> None:
+        """Hold what an earlier life of the agent left in the spool."""
+        if self._spooling is None:
+            return
+        now, spool = monotonic_s(), self._spooling.spool
+        self._protocol.handle(ap.Buffers(self._payloads.read_back_buffers(self._frame_bytes)), now)
+        for number in spool.frames:
+            self._payloads.found(number)
+            self._protocol.handle(ap.Captured(spool.frame(number)), now)
+            self._protocol.handle(ap.Spooled(number), now)
+        for loss in spool.losses:
+            for number in range(loss.first, loss.last + 1):
+                self._protocol.handle(ap.Missed(number, loss.where, loss.why), now)
+
+    def _take(self, event: ap.Event | _Taken | _Told, links: _Links) -> None:
+        match event:
+            case _Taken(frame, slot, taken_s):
+                self._payloads.captured(frame, slot)
+                self._captured_s[frame.number] = taken_s
+                self.sent += 1
+                self._handle(ap.Captured(frame), links)
+            case _Told(number, ""):
+                if self._payloads.spooled(number):
+                    self._handle(ap.Spooled(number), links)
+            case _Told(number, why):
+                self._payloads.not_spooled(number, why)
+            case _:
+                self._handle(event, links)
+                self._write_down(event)
+
+    def _write_down(self, event: ap.Event) -> None:
+        """Let the spool know what a restarted agent could not find out."""
+        if self._spooling is None:
+            return
+        match event:
+            case ap.Missed(number, where, why):
+                self._spooling.lost((Loss(number, number, where, why),))
+            case ap.Finish(why):
+                self._spooling.lost(self._protocol.losses)
+                self._spooling.ended(why)
+            case _:
+                return
+
+    def _leave(self) -> None:
+        """Leave the spool empty where the run is sealed, and else with everything that is not durable."""
+        if self._spooling is None:
+            return
+        for event in self._events:
+            if isinstance(event, _Taken):
+                self._payloads.captured(event.frame, event.slot)
+        if self.sealed is None:
+            self._payloads.park()
+        self._spooling.close()
+        if self.sealed is None and self._spooling.spool.frames:
+            self._spooling.spool.close()
+        else:
+            self._spooling.spool.discard()
 
     def _handle(self, event: ap.Event, links: _Links) -> None:
         self._act(self._protocol.handle(event, monotonic_s()), links)
@@ -183,6 +263,8 @@ class Agent:
                     links.disconnect(worker)
                 case ap.Opened(welcome):
                     self.welcome = welcome
+                    if self._spooling is not None:
+                        self._spooling.opened(welcome.run, welcome.name, welcome.store)
                     self.opened.set()
                 case ap.Finished(sealed):
                     self.sealed = sealed
@@ -197,30 +279,22 @@ class Agent:
         self.over.set()
 
     def _send_frame(self, links: _Links, worker: str, session: int, frame: Frame) -> None:
-        data = self.ring[self._slots[frame.number]].data.cast("B")
+        try:
+            data = self._payloads.pixels(frame)
+        except SpoolError as error:
+            self._post(ap.Damaged(frame.number, str(error)))
+            return
         header, payload = encode(
             m.FrameData(self._protocol.run, session, frame.number, frame.timestamp_ns, frame.checksum, data)
         )
-        self._trackers[frame.number] = links.workers[worker].send_tracked(header, payload)
+        self._payloads.sent(frame, links.workers[worker].send_tracked(header, payload))
         now = monotonic_s()
-        self._send.observe(now, now - self._captured_s[frame.number], 1, data.nbytes)
+        self._send.observe(now, now - self._captured_s.get(frame.number, now), 1, data.nbytes)
 
     def _release(self, frames: tuple[int, ...]) -> None:
+        self._payloads.release(frames)
         for number in frames:
-            slot = self._slots.pop(number, None)
             self._captured_s.pop(number, None)
-            if slot is not None:
-                self._leaving.append((slot, self._trackers.pop(number, _always)))
-
-    def _give_back(self) -> None:
-        """Give slots back once ZeroMQ no longer reads them: a frame may still be on its way to a second worker."""
-        waiting = []
-        for slot, done in self._leaving:
-            if done():
-                self.ring.give(slot)
-            else:
-                waiting.append((slot, done))
-        self._leaving = waiting
 
     def _with_stages(self, message: m.Message) -> m.Message:
         if not isinstance(message, m.Ping):
@@ -228,12 +302,12 @@ class Agent:
         now = monotonic_s()
         self.acquire.queue, self.acquire.queue_capacity = self.ring.used, len(self.ring)
         self._send.queue, self._send.queue_capacity = self._protocol.unsent, len(self.ring)
-        stages: tuple[dict[str, Any], ...] = (asdict(self.acquire.report(now)), asdict(self._send.report(now)))
-        return replace(message, stages=stages, late=self.late)
-
-
-def _always() -> bool:
-    return True
+        meters = [self.acquire, self._send]
+        if self._spooling is not None:
+            spool, meter = self._spooling.spool, self._spooling.meter
+            meter.queue, meter.queue_capacity = len(spool.frames), spool.limit_bytes // self._frame_bytes
+            meters.append(meter)
+        return replace(message, stages=tuple(asdict(meter.report(now)) for meter in meters), late=self.late)
 
 
 class _Links:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -28,7 +29,15 @@ from ..stream.clock import monotonic_s, wall_ns
 from ..stream.errors import OctostreamError, RefusedError, SourceError, UnreachableError
 from ..stream.model import Frame, Plan
 from .agent import Agent
-from .ring import Ring
+from .overrun import Overrun, overrun_of
+from .ring import RING_BYTES, Ring
+from .spool import Spool
+from .spool_folder import spool_folder
+
+#: How large the spool of a run may become.
+SPOOL_BYTES = 64 * 2**30
+#: A source that cannot wait waits so long for memory, once, before frames are lost.
+OVERRUN_WAIT_S = 0.05
 
 
 class Recording:
@@ -42,12 +51,15 @@ class Recording:
         How it ended; None until the ``with`` block is left.
     """
 
-    def __init__(self, agent: Agent, plan: Plan) -> None:
+    def __init__(self, agent: Agent, plan: Plan, overrun: Overrun = "block") -> None:
         self.plan = plan
+        self.overrun: Overrun = overrun
         self._agent = agent
+        self._spare: NDArray[np.uint16] | None = None
         self._next = 0
         self._missed = 0
-        self._taken: tuple[int, float] | None = None
+        self._taken: tuple[int | None, float] | None = None
+        self._dropping = False
 
     @property
     def run(self) -> str:
@@ -90,8 +102,18 @@ class Recording:
         assert self._agent.welcome is not None
         return self._agent.welcome
 
+    @property
+    def lost(self) -> int:
+        """Frames lost at this side so far."""
+        return self._missed
+
+    @property
+    def trouble(self) -> str:
+        """Why frames are lost at this side now, or what is wrong with the spool; empty where nothing is."""
+        return self._why_dropped() if self._dropping else self._agent.trouble
+
     def send(self, frame: NDArray[np.uint16], timestamp_ns: int | None = None) -> None:
-        """Send the next frame; waits while the tier is behind.
+        """Send the next frame. While the tier is behind, what happens is the run's overrun policy.
 
         Parameters
         ----------
@@ -118,15 +140,29 @@ class Recording:
         self._check_number()
         if self._taken is None:
             began = monotonic_s()
-            slot = None
-            while slot is None:
-                self._check()
-                if self.sealed is not None:
-                    what = f"the service sealed the run as {self.sealed.status} before it ended"
-                    raise RefusedError(what, "open a new run for the rest")
-                slot = self._agent.ring.take(0.5)
-            self._taken = (slot, began)
-        return self._agent.ring[self._taken[0]]
+            self._taken = (self._wait_for_slot() if self.overrun == "block" else self._slot_in_time(), began)
+        slot = self._taken[0]
+        return self._agent.ring[slot] if slot is not None else self._spare_buffer()
+
+    def _wait_for_slot(self) -> int:
+        while True:
+            self._check_open()
+            slot = self._agent.ring.take(0.5)
+            if slot is not None:
+                return slot
+
+    def _slot_in_time(self) -> int | None:
+        """Take a slot without keeping the camera waiting: once it did wait for nothing, it is not asked to again."""
+        self._check_open()
+        slot = self._agent.ring.take(0.0 if self._dropping else OVERRUN_WAIT_S)
+        self._dropping = slot is None
+        return slot
+
+    def _spare_buffer(self) -> NDArray[np.uint16]:
+        """Give the place of a frame that cannot be kept: the camera must be read nevertheless."""
+        if self._spare is None:
+            self._spare = np.empty(self.plan.frame_shape, np.uint16)
+        return self._spare
 
     def commit(self, timestamp_ns: int | None = None, waited_s: float = 0.0) -> None:
         """Send what was filled into ``buffer``.
@@ -144,6 +180,9 @@ class Recording:
         if not 0 <= stamp < 2**63:
             raise SourceError(f"frame {number} has the time {stamp}", "give nanoseconds since 1970")
         (slot, began), self._taken = self._taken, None
+        if slot is None:
+            self._lose("agent", self._why_dropped())
+            return
         self._next = number + 1  # first: whoever goes on after an interruption never uses a number twice
         pixels = self._agent.ring[slot]
         checksum = xxhash.xxh3_64_intdigest(pixels.data)
@@ -151,19 +190,29 @@ class Recording:
         self._agent.acquire.observe(now, now - began - waited_s, 1, pixels.nbytes)
         self._agent.captured(Frame(number, stamp, checksum), slot)
 
+    def _why_dropped(self) -> str:
+        if self.overrun == "drop":
+            return "the agent's memory was full: the tier was behind or away"
+        return f"the agent's memory and its spool were full ({self._agent.overrun or 'its disk was behind'})"
+
     def miss(self, why: str) -> None:
         """Account for the next frame as lost at the source, and go on with the one after it."""
         self._check_number()
-        self._agent.acquire.lost += 1
-        self._agent.missed(self._next, "source", why)
-        self._next += 1
+        self._lose("source", why)
+
+    def _lose(self, where: str, why: str) -> None:
+        number, self._next = self._next, self._next + 1
         self._missed += 1
+        self._agent.acquire.lost += 1
+        self._agent.missed(number, where, why)
 
     def late(self, frames: int) -> None:
         """Report how many frames started late so far."""
         self._agent.late = frames
 
-    def finish(self, why: str = "", waiting: Callable[[int], None] = lambda held: None) -> m.Sealed:
+    def finish(
+        self, why: str = "", waiting: Callable[[int], None] = lambda held: None, where: str = "source"
+    ) -> m.Sealed:
         """Wait until everything sent is durable and the run is sealed.
 
         Parameters
@@ -172,18 +221,30 @@ class Recording:
             Why planned frames are missing, where some are.
         waiting : callable
             Called a few times a second meanwhile, with the number of frames that are not yet durable.
+        where : str
+            Where they are missing.
 
         Raises
         ------
         RefusedError, UnreachableError
             The run has failed.
         """
-        self._agent.finish(why)
+        self._agent.finish(why, where)
         while not self._agent.over.wait(0.2):  # in slices, so that Ctrl-C is heard
             waiting(self.held)
         self._check()
         assert self._agent.sealed is not None
         return self._agent.sealed
+
+    def give_up(self) -> None:
+        """End without waiting: what is not durable stays in the spool, or is lost where the run has none."""
+        self._agent.close()
+
+    def _check_open(self) -> None:
+        self._check()
+        if self.sealed is not None:
+            what = f"the service sealed the run as {self.sealed.status} before it ended"
+            raise RefusedError(what, "open a new run for the rest")
 
     def _check_number(self) -> None:
         if self._next >= self.plan.frames:
@@ -226,6 +287,10 @@ def open_run(
     recipe: Mapping[str, Any] | None = None,
     maps: Mapping[str, NDArray[Any]] | None = None,
     keep_raw: bool = False,
+    overrun: Overrun | None = None,
+    spool: Path | None = None,
+    spool_bytes: int = SPOOL_BYTES,
+    memory_bytes: int = RING_BYTES,
     timing: Timing | None = None,
 ) -> Recording:
     """Open a run at a tier.
@@ -244,6 +309,16 @@ def open_run(
         Calibration arrays that the recipe refers to, by key.
     keep_raw : bool
         Store the frames as they come, too.
+    overrun : str, optional
+        What happens while the tier is behind or away and the agent's memory is full: ``block`` makes `Recording.send`
+        wait, ``spool`` writes to this machine's disk, ``drop`` loses the newest frames. Where not given, a plan with a
+        rate is a camera's and is spooled, one without can wait.
+    spool : Path, optional
+        Folder of the spools, for ``spool``.
+    spool_bytes : int
+        How large the spool of this run may become.
+    memory_bytes : int
+        How much memory frames may take that are not yet durable.
     timing : Timing, optional
         How patient to be.
 
@@ -258,6 +333,10 @@ def open_run(
         The tier refuses; the text says why and what to do.
     UnreachableError
         Nobody answers.
+    SpoolError
+        The spool cannot be made.
+    UsageError
+        The memory is too small for the plan.
     """
     arrays = {key: np.ascontiguousarray(a) for key, a in (maps or {}).items()}
     opening = m.Open(
@@ -270,11 +349,25 @@ def open_run(
         maps=tuple((key, a.dtype.str, a.shape) for key, a in arrays.items()),
         payload=b"".join(a.tobytes() for a in arrays.values()),
     )
-    agent = Agent(to, opening, Ring.for_plan(plan), timing)
+    ring = Ring.for_plan(plan, memory_bytes)
+    policy = overrun or overrun_of(plan)
+    its_spool = Spool.create(spool or spool_folder(), opening, to, spool_bytes) if policy == "spool" else None
+    agent = Agent(to, opening, ring, its_spool, timing)
+    start(agent)
+    return Recording(agent, plan, policy)
+
+
+def start(agent: Agent) -> None:
+    """Start an agent and wait until its run is open.
+
+    Raises
+    ------
+    RefusedError, UnreachableError
+        It is not, and the agent is closed.
+    """
     agent.start()
-    while not agent.opened.wait(0.2):
+    while not agent.opened.wait(0.2):  # in slices, so that Ctrl-C is heard
         pass
     if agent.welcome is None:
         agent.close()
         raise agent.error or RefusedError("the run was not opened", "see the service's log")
-    return Recording(agent, plan)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import threading
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..stream.errors import UsageError
 from ..stream.model import Plan
 
-#: An agent holds at most about this many bytes of frames that are not yet durable.
+#: An agent holds at most this many bytes of frames in memory.
 RING_BYTES = 900 * 2**20
 
 
@@ -32,14 +34,23 @@ class Ring:
         self._closed = False
 
     @classmethod
-    def for_plan(cls, plan: Plan, ring_bytes: int = RING_BYTES) -> Ring:
+    def for_plan(cls, plan: Plan, memory_bytes: int = RING_BYTES) -> Ring:
         """Make a ring that holds two blocks and what is on its way, and a third block where memory allows.
 
         Two blocks are the least with which capture goes on while a block is made durable.
+
+        Raises
+        ------
+        UsageError
+            They do not fit into the memory.
         """
         block = plan.blocks[0].count
-        wanted = min(3 * block + 16, max(2 * block + 8, ring_bytes // plan.frame_bytes))
-        return cls(plan.frame_shape, min(wanted, plan.frames))
+        least = min(2 * block + min(8, block), plan.frames)
+        fitting = memory_bytes // plan.frame_bytes
+        if fitting < least:
+            what = f"{memory_bytes / 2**20:.0f} MiB of memory hold {fitting} frames, this run needs {least}"
+            raise UsageError(what, f"allow {math.ceil(least * plan.frame_bytes / 2**20)} MiB at least")
+        return cls(plan.frame_shape, min(3 * block + 16, fitting, plan.frames))
 
     def __len__(self) -> int:
         """Count the slots."""
@@ -49,6 +60,11 @@ class Ring:
     def used(self) -> int:
         """Slots that hold a frame."""
         return len(self._frames) - len(self._free)
+
+    @property
+    def free(self) -> int:
+        """Slots that hold none."""
+        return len(self._free)
 
     def take(self, timeout_s: float) -> int | None:
         """Take a free slot, waiting for one; None where none came free in time or the ring is closed."""

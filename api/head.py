@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from hmac import compare_digest
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from ..sinks.registry import Registry
 from ..stream import head_protocol as hp
 from ..stream import messages as m
 from ..stream.clock import monotonic_s, wall_ns
-from ..stream.errors import OctostreamError, StoreError, UsageError, WireError
+from ..stream.errors import OctostreamError, RefusedError, StoreError, UsageError, WireError
 from ..stream.link import MAX_MESSAGE_BYTES, Poll, Publisher, Router, context
 from ..stream.model import Loss
 from ..stream.preview import publish_report
@@ -214,6 +215,8 @@ class Head:
                     self._tier.send(address, encode(message))
                 case hp.Create(address, opening):
                     self._create(address, opening)
+                case hp.Reopen(address, opening):
+                    self._reopen(address, opening)
                 case hp.Publish(run):
                     self._unpublished.add(run)
                 case hp.Seal(run, losses):
@@ -259,22 +262,39 @@ class Head:
         """Take up the runs that an earlier life of the head left open."""
         for row in self._registry.open_runs():
             try:
-                keeper = StoreKeeper.reopen(Path(row.store))
-                token = read_token(Path(row.store))
+                self._take_up(row, read_token(Path(row.store)), None)
             except OctostreamError as error:
                 log.error("run cannot be taken up again", run=row.id, why=str(error))
                 self._registry.update(replace(row, status="incomplete", reason=str(error), sealed_ns=wall_ns()))
-                continue
-            commits = keeper.committed()
-            stored = Ranges.of(f.number for c in commits.values() for f in c.frames)
-            self._keepers[row.id] = keeper
-            account = self._accounts[row.id] = RunAccount(keeper.run)
-            account.raw_bytes = sum(c.raw_bytes for c in commits.values())
-            account.stored_bytes = sum(c.stored_bytes for c in commits.values())
-            self._unpublished.add(row.id)
-            log.info("run taken up again", run=row.id, blocks=len(commits))
-            event = hp.RunCreated(keeper.run, token, None, Ranges.of(commits), stored)
-            self._act(self._protocol.handle(event, monotonic_s()))
+
+    def _reopen(self, address: bytes, opening: m.Open) -> None:
+        """Take up a run again that was sealed because its agent was silent."""
+        try:
+            row = self._registry.get(opening.resume)
+            if row is None or not compare_digest(read_token(Path(row.store)), opening.token):
+                what = f"the service does not know the run {opening.resume} of this agent"
+                raise RefusedError(what, "see with `octostream verify` what its store holds")
+            # The registry first: a head that dies in between takes the run up when it comes back.
+            self._registry.update(replace(row, status="recording", reason="", sealed_ns=None))
+            self._take_up(row, opening.token, address)
+        except OctostreamError as error:
+            self._protocol.refused(opening.token)
+            log.info("run not opened again", run=opening.resume, why=str(error))
+            self._agents.send(address, encode(m.Refuse(error.what, error.remedy)))
+
+    def _take_up(self, row: RunReport, token: str, address: bytes | None) -> None:
+        keeper = StoreKeeper.reopen(Path(row.store))
+        keeper.unseal()
+        commits = keeper.committed()
+        stored = Ranges.of(f.number for c in commits.values() for f in c.frames)
+        self._keepers[row.id] = keeper
+        account = self._accounts[row.id] = RunAccount(keeper.run)
+        account.raw_bytes = sum(c.raw_bytes for c in commits.values())
+        account.stored_bytes = sum(c.stored_bytes for c in commits.values())
+        self._unpublished.add(row.id)
+        log.info("run taken up again", run=row.id, blocks=len(commits))
+        event = hp.RunCreated(keeper.run, token, address, Ranges.of(commits), stored)
+        self._act(self._protocol.handle(event, monotonic_s()))
 
     def _publish_all(self) -> None:
         for run in list(self._unpublished):

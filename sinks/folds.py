@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from ..stream.model import Plan, Product
 from .arrays import open_planned, write_whole
 from .durable import write_durably
 from .growth import Growth
-from .layout import merges, partial_file, region, shard_file
+from .layout import merges, partial_file, partial_folder, region, shard_file
 
 
 def write_partial(store: Path, product: Product, block: int, part: NDArray[Any]) -> int:
@@ -63,13 +64,34 @@ class Merger:
 
     def merge_all(self, growth: Growth) -> None:
         """Merge what there is of every stack, whole or cut short."""
-        if not self._arrays:
+        for stack in self._stacks():
+            numbers = [n for n in stack if n in growth]
+            for product, array in self._arrays:
+                self._merge(product, array, numbers)
+
+    def forget_parts(self, growth: Growth, *, keep_unfinished: bool) -> None:
+        """Remove the parts that are merged; those of stacks that are not whole may be kept for frames still to come."""
+        if not keep_unfinished:
+            shutil.rmtree(partial_folder(self.store), ignore_errors=True)
             return
-        for t in range(self.plan.shape[0]):
-            for c in range(self.plan.shape[1]):
-                numbers = [n for n in self.plan.blocks.of_stack(t, c) if n in growth]
-                for product, array in self._arrays:
-                    self._merge(product, array, numbers)
+        for numbers in self._stacks():
+            if all(n in growth for n in numbers):
+                for product, _ in self._arrays:
+                    for n in numbers:
+                        partial_file(self.store, product, n).unlink(missing_ok=True)
+
+    def forget_unfinished(self, growth: Growth) -> None:
+        """Remove what was merged of stacks that are not whole: more of them is to come."""
+        for numbers in self._stacks():
+            if not all(n in growth for n in numbers):
+                for product, _ in self._arrays:
+                    shard_file(self.store, self.plan, product, self.plan.blocks[numbers[0]]).unlink(missing_ok=True)
+
+    def _stacks(self) -> Iterator[Sequence[int]]:
+        if self._arrays:
+            for t in range(self.plan.shape[0]):
+                for c in range(self.plan.shape[1]):
+                    yield self.plan.blocks.of_stack(t, c)
 
     def _merge(self, product: Product, array: ts.TensorStore, numbers: Sequence[int]) -> None:
         # Without any part left they were merged and removed by an earlier seal.

@@ -70,6 +70,7 @@ class Growth:
         self._reach: dict[int, Reach] = {}
         self._rows = 0
         self._length = 0
+        self._shown = Extent(self.axis, 0, stacks=False)
 
     def add(self, block: int, block_reach: Reach) -> None:
         """Count a block as committed."""
@@ -86,7 +87,12 @@ class Growth:
         while self._rows < rows and all(number in self._reach for number in self._row(self._rows)):
             self._length = max(self._length, *(self._far(self._reach[n]) for n in self._row(self._rows)))
             self._rows += 1
-        return Extent(self.axis, self._length, self._rows == rows and self._length > 0)
+        length = max(self._length, self._shown.length)
+        return Extent(self.axis, length, self._shown.stacks or (self._rows == rows and length > 0))
+
+    def never_below(self, extent: Extent) -> None:
+        """Show no less than this: readers saw it already."""
+        self._shown = extent
 
     @property
     def final(self) -> Extent:

@@ -25,7 +25,7 @@ from .layout import DOT_FOLDER, array_metadata, array_path, commits_folder, grou
 from .leftovers import remove_uncommitted, remove_unfinished
 from .ngff import Window
 from .runfile import StoredRun, read_run
-from .sealfile import close_to_writers, is_closed, read_sealed_ledger, write_ledger
+from .sealfile import close_to_writers, is_closed, open_to_writers, read_sealed_ledger, write_ledger
 from .windows import read_windows
 
 
@@ -91,6 +91,24 @@ class StoreKeeper:
         keeper = cls(read_run(store))
         keeper._count(intact_commits(store))
         return keeper
+
+    def unseal(self) -> None:
+        """Open a sealed run again, for an agent that was taken for gone; a run that is open stays as it is.
+
+        What readers see does not shrink. Projections of stacks that are not whole will be merged anew.
+
+        Raises
+        ------
+        NoSpaceError, StoreError
+            The same call may be repeated.
+        """
+        if not is_closed(self._store):
+            return
+        with said(f"open {self._store} again"):
+            self._growth.never_below(self._growth.final)
+            self._merger.forget_unfinished(self._growth)
+            self._write_root("recording", self._stored, 0)
+            open_to_writers(self._store)
 
     def committed(self) -> dict[int, Commit]:
         """Give the durable blocks by number, read from their records; a damaged record commits nothing."""
@@ -164,6 +182,7 @@ class StoreKeeper:
             self._write_inner_groups()
             write_ledger(store, ledger)
             self._write_root(ledger.status, len(ledger.stored), len(ledger.lost))
+            self._merger.forget_parts(self._growth, keep_unfinished=any(k.where == "agent" for k in ledger.losses))
             remove_unfinished(store, self._folders())
             sync(store / DOT_FOLDER)
         return ledger

@@ -37,9 +37,14 @@ def commits_folder(store: Path) -> Path:
     return store / DOT_FOLDER / "commits"
 
 
+def partial_folder(store: Path) -> Path:
+    """Give the folder of parts that wait for the rest of their stack."""
+    return store / DOT_FOLDER / "partial"
+
+
 def partial_file(store: Path, product: Product, block: int) -> Path:
     """Give where a block's part of a product waits until its whole stack is committed."""
-    return store / DOT_FOLDER / "partial" / product.path.replace("/", "-") / f"{block:08d}.npy"
+    return partial_folder(store) / product.path.replace("/", "-") / f"{block:08d}.npy"
 
 
 def merges(plan: Plan, product: Product) -> bool:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ..stream.model import Plan, Product
 from .durable import UNFINISHED
 from .growth import Growth
-from .layout import DOT_FOLDER, merges, shard_file
+from .layout import merges, shard_file
 
 #: tensorstore writes a shard under its name with this ending before it renames it.
 _LOCK = ".__lock"
@@ -31,8 +30,7 @@ def remove_uncommitted(store: Path, plan: Plan, products: Iterable[Product], gro
 
 
 def remove_unfinished(store: Path, folders: Sequence[Path]) -> None:
-    """Remove merged parts, and files that were never finished."""
-    shutil.rmtree(store / DOT_FOLDER / "partial", ignore_errors=True)
+    """Remove files that were never finished."""
     for folder in (store, *folders):
         for file in folder.glob(f".*{UNFINISHED}"):
             file.unlink(missing_ok=True)

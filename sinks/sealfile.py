@@ -11,7 +11,7 @@ from ..stream.errors import StoreError
 from ..stream.ledger import Ledger
 from ..stream.model import Loss
 from ..stream.ranges import Ranges
-from .durable import json_bytes, write_durably
+from .durable import json_bytes, sync, write_durably
 from .layout import DOT_FOLDER
 
 
@@ -25,6 +25,13 @@ def close_to_writers(store: Path) -> None:
     mark = _mark(store)
     if not mark.exists():
         write_durably(mark, b"")
+
+
+def open_to_writers(store: Path) -> None:
+    """Take the marks of the end away; the ledger first, for the account is drawn up anew. Durable at return."""
+    for mark in (ledger_file(store), _mark(store)):
+        mark.unlink(missing_ok=True)
+    sync(store / DOT_FOLDER)
 
 
 def is_closed(store: Path) -> bool:

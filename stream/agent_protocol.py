@@ -120,6 +120,11 @@ class AgentProtocol:
         """Blocks known to be durable."""
         return self._holding.committed
 
+    @property
+    def losses(self) -> tuple[Loss, ...]:
+        """Frames that will never come, as far as is known here."""
+        return self._holding.losses()
+
     def is_sent(self, number: int) -> bool:
         """Tell whether a held frame is on its way to a worker, or there."""
         return self._holding.is_sent(number)
@@ -187,6 +192,8 @@ class AgentProtocol:
                 self._over = True
                 return [Failed(RefusedError(what, remedy))]
             case m.Sealed(run) if run == self.run:
+                if self._unfinished:  # it was silence that ended the run: it is taken up again
+                    return [ToHead(self._coming_back())]
                 self._over = True
                 return [Finished(message)]
             case _:
@@ -200,7 +207,7 @@ class AgentProtocol:
         first = not self.run
         self.run = welcome.run
         # What is sent again to come back need not carry the calibration maps: they lie in the store by now.
-        self.opening = replace(self.opening, maps=(), payload=b"")
+        self.opening = replace(self.opening, resume=welcome.run, maps=(), payload=b"")
         actions: list[Action] = [Opened(welcome)] if first else []
         actions += self._acknowledge(welcome.committed)
         actions += self._set_workers(welcome.workers, now)
@@ -331,11 +338,18 @@ class AgentProtocol:
         if now - self._asked >= self.timing.retry_s:
             self._asked = now
             silent = now - self._head_heard > 3 * self.timing.retry_s
-            actions.append(ToHead(self.opening if silent else m.Ping(self.run)))
+            actions.append(ToHead(self._coming_back() if silent else m.Ping(self.run)))
             losses = self._holding.untold()
             actions += [ToHead(m.Lost(self.run, batch)) for batch in _batches(losses) if batch]
             actions += self._maybe_end(now)
         return [*actions, *self._pump()]
+
+    def _coming_back(self) -> m.Open:
+        return replace(self.opening, unfinished=self._unfinished)
+
+    @property
+    def _unfinished(self) -> bool:
+        return bool(self._holding.held) or not self._holding.finished
 
     def _tick_opening(self, now: float) -> list[Action]:
         if now - self._head_heard > self.timing.connect_s:

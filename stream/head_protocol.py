@@ -124,6 +124,14 @@ class Create:
 
 
 @dataclass(frozen=True, slots=True)
+class Reopen:
+    """Take a sealed run up again, if it is the agent's; answer with ``RunCreated`` or refuse the agent."""
+
+    address: Address
+    opening: m.Open
+
+
+@dataclass(frozen=True, slots=True)
 class Publish:
     """Show what is durable."""
 
@@ -138,7 +146,7 @@ class Seal:
     losses: tuple[Loss, ...]
 
 
-Action = ToAgent | ToWorker | Create | Publish | Seal
+Action = ToAgent | ToWorker | Create | Reopen | Publish | Seal
 
 
 # --- state ------------------------------------------------------------------------------------------------------
@@ -238,7 +246,7 @@ class HeadProtocol:
     def _open(self, address: Address, opening: m.Open, now: float) -> list[Action]:
         for name, (token, sealed) in self._sealed.items():
             if token == opening.token:
-                return [ToAgent(address, self._welcome_sealed(name, sealed)), ToAgent(address, sealed)]
+                return self._open_sealed(address, opening, name, sealed)
         for live in self.runs.values():
             if live.token == opening.token:
                 live.address, live.heard = address, now
@@ -248,7 +256,16 @@ class HeadProtocol:
         if opening.token in self._creating:
             return [ToAgent(address, m.Pong())]
         self._creating.add(opening.token)
-        return [Create(address, opening)]
+        return [Reopen(address, opening) if opening.resume else Create(address, opening)]
+
+    def _open_sealed(self, address: Address, opening: m.Open, name: str, sealed: m.Sealed) -> list[Action]:
+        """Tell how a run ended; where its agent has more frames to send, take it up again."""
+        if not (opening.resume and opening.unfinished) or sealed.status == "complete":
+            return [ToAgent(address, self._welcome_sealed(name, sealed)), ToAgent(address, sealed)]
+        if self.draining or opening.token in self._creating:
+            return [ToAgent(address, m.Pong())]
+        self._creating.add(opening.token)
+        return [Reopen(address, opening)]
 
     def _welcome_sealed(self, name: str, sealed: m.Sealed) -> m.Welcome:
         store = str(sealed.summary.get("store", ""))
@@ -260,6 +277,7 @@ class HeadProtocol:
 
     def _created(self, event: RunCreated, now: float) -> list[Action]:
         self._creating.discard(event.token)
+        self._sealed.pop(event.run.id, None)
         ledger = Ledger(event.run.plan.frames).store(event.stored)
         live = LiveRun(event.run, event.token, event.address, now, now, ledger, event.committed)
         self.runs[event.run.id] = live

@@ -36,6 +36,9 @@ class Peer:
 class Open:
     """Agent to head: begin a run, or come back to it (the token tells the same agent from another).
 
+    ``resume`` is the run to come back to; empty for a new one. ``unfinished`` tells that there are frames to come: a
+    run that was sealed because its agent was silent is taken up again for them.
+
     ``maps`` are the calibration arrays, one entry (key, dtype, shape) each, laid one after another in the payload.
     """
 
@@ -47,6 +50,8 @@ class Open:
     keep_raw: bool
     maps: tuple[tuple[str, str, tuple[int, ...]], ...] = ()
     payload: memoryview | bytes = b""
+    resume: str = ""
+    unfinished: bool = True
 
 
 @dataclass(frozen=True)

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
 from rich.console import Console
 
+from ...acquire.overrun import Overrun
 from ...acquire.pacing import Pacer
 from ...acquire.recording import Recording, open_run
+from ...acquire.ring import RING_BYTES
 from ...acquire.source import Source, SourceOptions
 from ...acquire.sources.frame_size import parse_size
 from ...acquire.sources.opening import open_source
+from ...acquire.spool_folder import FOLDER_VARIABLE
 from ...stream.clock import monotonic_s
 from ...stream.errors import OctostreamError, SourceError
 from ...stream.messages import Sealed
 from ..output import say_json
-from ..progress import frame_progress
+from ..progress import Show, frame_progress
 
 NAME = "acquire"
 STOPPED = "stopped by the operator"
@@ -46,6 +50,16 @@ def command(
         list[str] | None, typer.Option("--set", metavar="STEP.PARAM=VALUE", help="Change a parameter of the recipe.")
     ] = None,
     keep_raw: Annotated[bool, typer.Option("--keep-raw", help="Store the frames as they came, too.")] = False,
+    overrun: Annotated[
+        Overrun, typer.Option(help="While the tier is behind: the source waits, or frames are spooled or dropped.")
+    ] = "block",
+    spool: Annotated[
+        Path | None, typer.Option(metavar="DIR", envvar=FOLDER_VARIABLE, help="Folder of the spools.")
+    ] = None,
+    spool_gib: Annotated[float, typer.Option(metavar="N", min=0, help="Disk that the spool may take.")] = 64.0,
+    memory_mib: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Memory that frames may take which are not durable yet.")
+    ] = RING_BYTES // 2**20,
     as_json: Annotated[bool, typer.Option("--json", help="End with one JSON object.")] = False,
 ) -> None:
     """Record a source; exit 0 only when the run is sealed complete. Ctrl-C stops and seals with an exact ledger."""
@@ -65,6 +79,10 @@ def command(
             recipe=chosen.to_json(),
             maps=maps,
             keep_raw=keep_raw,
+            overrun=overrun,
+            spool=spool,
+            spool_bytes=int(spool_gib * 2**30),
+            memory_bytes=memory_mib * 2**20,
         ) as run:
             facts = _record(frames, run, as_json)
     finally:
@@ -80,20 +98,43 @@ def _good(facts: dict[str, Any]) -> bool:
 def _record(frames: Source, run: Recording, as_json: bool) -> dict[str, Any]:
     console = Console(stderr=as_json, highlight=False, soft_wrap=True)
     console.print(f"run        {run.run}\nstore      {run.store}\ndashboard  {run.dashboard}", markup=False)
-    why = ""
     try:
-        with frame_progress(console, frames.plan.frames) as show:
-            send_all(frames, run, show)
-    except KeyboardInterrupt:
-        why = STOPPED
-        console.print("stopping: what was sent becomes durable, then the run is sealed …")
-    sealed = _finish(run, why, console)
+        sealed = _finish(run, _send(frames, run, console), console)
+    except OctostreamError:
+        if run.overrun == "spool" and run.held:
+            console.print(f"spool      {run.held} frames wait in it: `octostream spool resume` sends them")
+        raise
     facts = result(run, sealed)
     if as_json:
         say_json(facts)
     else:
         _print_result(console, facts)
     return facts
+
+
+def _send(frames: Source, run: Recording, console: Console) -> str:
+    """Send everything; gives why not, where the operator stops it."""
+    try:
+        with frame_progress(console, frames.plan.frames) as show:
+            send_all(frames, run, _with_alarm(show, run, console))
+    except KeyboardInterrupt:
+        console.print("stopping: what was sent becomes durable, then the run is sealed …")
+        return STOPPED
+    return ""
+
+
+def _with_alarm(show: Show, run: Recording, console: Console) -> Show:
+    """Say at once when frames are lost on this side, and why; again only after a while, or for another reason."""
+    said = ("", 0.0)
+
+    def both(sent: int, held: int, late: int) -> None:
+        nonlocal said
+        show(sent, held, late)
+        if run.trouble and (run.trouble != said[0] or monotonic_s() - said[1] >= WAITING_S):
+            said = (run.trouble, monotonic_s())
+            console.print(f"alarm      {run.lost} frames lost here so far: {run.trouble}", markup=False)
+
+    return both
 
 
 def _finish(run: Recording, why: str, console: Console) -> Sealed:
@@ -111,6 +152,7 @@ def _finish(run: Recording, why: str, console: Console) -> Sealed:
     try:
         return run.finish(why, waiting)
     except KeyboardInterrupt:
+        run.give_up()
         raise OctostreamError(
             f"given up with {run.held} frames not durable", "the service seals the run as incomplete"
         ) from None
@@ -121,7 +163,7 @@ def interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def send_all(frames: Source, run: Recording, show: Any) -> None:
+def send_all(frames: Source, run: Recording, show: Show) -> None:
     """Send every frame of a source, each when it is due; a frame that cannot be read is lost, by name, alone.
 
     Parameters

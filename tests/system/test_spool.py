@@ -1,0 +1,199 @@
+"""The tier is behind or away: frames wait on the instrument's disk, and what cannot wait is named."""
+
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+from octostream.sinks.reading import read_ledger
+from octostream.sinks.verify import verify
+from octostream.stream.ranges import Ranges
+
+from .conftest import acquire, until
+from .test_faults import stored
+
+pytestmark = pytest.mark.system
+
+#: 1200 frames of 128x96 in stacks of 10, at 100 Hz: twelve seconds, twelve blocks; the memory holds two of them.
+SOURCE = "simulated:size=128x96,z=10,t=120,seed=7,cells=9"
+FRAMES = 1200
+FRAME_BYTES = 128 * 96 * 2
+MEMORY = ("--memory-mib", "5")
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory):
+    """The frames of the same run when nothing happens to it."""
+    from .conftest import Service
+
+    service = Service(tmp_path_factory.mktemp("calm"))
+    try:
+        code, agent = acquire(service, SOURCE, "--name", "calm", "--keep-raw")
+        assert code == 0, agent.err
+        yield zarr.open_group(agent.json()["store"], mode="r")["raw/0"][...].reshape(FRAMES, 96, 128)
+    finally:
+        service.end()
+
+
+@pytest.fixture
+def spool(tmp_path):
+    return tmp_path / "spool"
+
+
+def start(command, service, spool, *arguments, overrun="spool"):
+    asked = ("--overrun", overrun, *MEMORY, "--keep-raw", *arguments)
+    env = {"OCTOSTREAM_SPOOL": str(spool)}
+    return command("acquire", SOURCE, "--to", service.ingest, "--rate", "100", "--json", *asked, env=env)
+
+
+def halt(service, number):
+    """Stop or continue everything of a tier that answers agents."""
+    for role in ("head", "worker"):
+        for pid in service.children(role):
+            os.kill(pid, number)
+
+
+def waiting(spool):
+    """Give how many bytes of frames lie in the spools."""
+    return sum(f.stat().st_blocks * 512 for f in spool.rglob("*") if f.is_file())
+
+
+def checked(store, calm):
+    """Compare what is stored with the undisturbed run; gives the ledger."""
+    report = verify(Path(store))
+    assert report.ok, report.problems
+    ledger = read_ledger(Path(store))
+    raw = zarr.open_group(store, mode="r")["raw/0"][...].reshape(-1, 96, 128)
+    for first, last in ledger.stored.spans:
+        np.testing.assert_array_equal(raw[first : last + 1], calm[first : last + 1])
+    assert len(ledger.stored) + len(ledger.lost) == FRAMES
+    return ledger
+
+
+def test_tier_that_is_away_costs_nothing(serve, command, spool, calm):
+    """The camera keeps its rate, the frames go to the disk and from there to the tier, longer than its patience."""
+    service = serve(env={"OCTOSTREAM_AGENT_TIMEOUT_S": "2"})
+    agent = start(command, service, spool, "--name", "away")
+    stored(service, 100)
+    assert waiting(spool) < 50 * FRAME_BYTES
+    halt(service, signal.SIGSTOP)
+    until(lambda: waiting(spool) > 200 * FRAME_BYTES, 30)
+    halt(service, signal.SIGCONT)
+    assert agent.wait(90) == 0, agent.err
+    result = agent.json()
+    assert (result["status"], result["frames_stored"]) == ("complete", FRAMES)
+    assert checked(result["store"], calm).status == "complete"
+    assert not list(spool.glob("*")), "the spool of a sealed run is removed"
+
+
+def test_killed_agent_is_resumed_from_its_spool(serve, command, spool, calm):
+    """Durable or in the spool: it is stored. Everything else is named, and nothing else is."""
+    service = serve(env={"OCTOSTREAM_AGENT_TIMEOUT_S": "2"})
+    agent = start(command, service, spool, "--name", "killed")
+    run = stored(service, 100)
+    halt(service, signal.SIGSTOP)
+    until(lambda: waiting(spool) > 300 * FRAME_BYTES, 30)
+    agent.process.kill()
+    agent.process.wait()
+    listed = command("spool", "list", "--dir", spool, "--json")
+    assert listed.wait(30) == 0, listed.err
+    (entry,) = listed.json()["spools"]
+    assert (entry["name"], entry["live"]) == ("killed", False)
+    halt(service, signal.SIGCONT)
+    until(lambda: service.get(f"/api/v1/runs/{run['id']}").json()["status"] == "incomplete", 30)
+    before = read_ledger(Path(run["store"])).stored
+    resumed = command("spool", "resume", "--dir", spool, "--json")
+    assert resumed.wait(60) == 1, resumed.err
+    (sealed,) = resumed.json()["runs"]
+    assert (sealed["run"], sealed["status"]) == (run["id"], "incomplete")
+    ledger = checked(run["store"], calm)
+    assert len(ledger.stored) == len(before) + entry["frames"]
+    assert {k.where for k in ledger.losses} == {"agent"}
+    assert all("ended before the frame was durable or in its spool" in k.why for k in ledger.losses)
+    assert not list(spool.glob("*"))
+    assert command("spool", "resume", "--dir", spool, "--json").wait(30) == 0
+
+
+def test_full_spool_loses_the_newest_frames_by_name(serve, command, spool, calm):
+    service = serve()
+    agent = start(command, service, spool, "--name", "full", "--spool-gib", str(150 * 28672 / 2**30))
+    stored(service, 100)
+    halt(service, signal.SIGSTOP)
+    until(lambda: any(line.startswith("alarm") for line in agent.err), 40)
+    halt(service, signal.SIGCONT)
+    assert agent.wait(90) == 1
+    result = agent.json()
+    ledger = checked(result["store"], calm)
+    assert ledger.status == "incomplete"
+    assert {k.where for k in ledger.losses} == {"agent"}
+    assert all("its spool were full" in k.why for k in ledger.losses)
+    assert result["frames_sent"] == result["frames_stored"] == FRAMES - len(ledger.lost)
+    assert not list(spool.glob("*"))
+
+
+def test_policy_drop_loses_the_newest_frames_by_name(serve, command, spool, calm):
+    service = serve()
+    agent = start(command, service, spool, "--name", "dropped", overrun="drop")
+    stored(service, 100)
+    halt(service, signal.SIGSTOP)
+    until(lambda: any(line.startswith("alarm") for line in agent.err), 40)
+    halt(service, signal.SIGCONT)
+    assert agent.wait(90) == 1
+    ledger = checked(agent.json()["store"], calm)
+    assert {(k.where, k.why) for k in ledger.losses} == {
+        ("agent", "the agent's memory was full: the tier was behind or away")
+    }
+    assert not spool.exists()
+
+
+def test_damaged_record_costs_that_frame_only(serve, command, spool, calm):
+    service = serve()
+    agent = start(command, service, spool, "--name", "damaged")
+    stored(service, 100)
+    halt(service, signal.SIGSTOP)
+    until(lambda: waiting(spool) > 300 * FRAME_BYTES, 30)
+    agent.process.kill()
+    agent.process.wait()
+    segment = max(spool.rglob("*"), key=lambda f: f.stat().st_size if f.is_file() else 0)
+    flip(segment, 20 * 28672 + 10000)
+    halt(service, signal.SIGCONT)
+    resumed = command("spool", "resume", "--dir", spool, "--json")
+    assert resumed.wait(60) == 1, resumed.err
+    (sealed,) = resumed.json()["runs"]
+    ledger = checked(sealed["store"], calm)
+    spoiled = [k for k in ledger.losses if k.where == "spool"]
+    assert len(spoiled) == 1
+    assert spoiled[0].first == spoiled[0].last
+    assert Ranges(((spoiled[0].first - 1, spoiled[0].first - 1),)) - ledger.stored == Ranges()
+
+
+def flip(file, at):
+    with file.open("r+b") as opened:
+        opened.seek(at)
+        byte = opened.read(1)[0]
+        opened.seek(at)
+        opened.write(bytes([byte ^ 0x10]))
+
+
+def test_operator_gives_up_and_nothing_is_lost(serve, command, spool, calm):
+    """Ctrl-C twice while the tier is away: what was captured waits in the spool, also what was in memory."""
+    service = serve()
+    agent = start(command, service, spool, "--name", "given-up")
+    stored(service, 100)
+    halt(service, signal.SIGSTOP)
+    until(lambda: waiting(spool) > 100 * FRAME_BYTES, 30)
+    agent.signal(signal.SIGINT)
+    until(lambda: any("stopping" in line for line in agent.err), 20)
+    agent.signal(signal.SIGINT)
+    assert agent.wait(30) == 1
+    assert "frames wait in it: `octostream spool resume` sends them" in "\n".join(agent.err)
+    assert "given up with" in agent.err[-1]
+    halt(service, signal.SIGCONT)
+    resumed = command("spool", "resume", "--dir", spool, "--json")
+    assert resumed.wait(60) == 1, resumed.err
+    (sealed,) = resumed.json()["runs"]
+    ledger = checked(sealed["store"], calm)
+    (loss,) = ledger.losses
+    assert (loss.where, loss.why, loss.last) == ("source", "stopped by the operator", FRAMES - 1)
