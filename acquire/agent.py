@@ -12,6 +12,7 @@ from ..stream import agent_protocol as ap
 from ..stream import messages as m
 from ..stream.clock import monotonic_s
 from ..stream.errors import OctostreamError, UnreachableError, WireError
+from ..stream.keys import InstrumentKey
 from ..stream.link import Dealer, Poll, Waker, context, host_of
 from ..stream.model import Frame, Loss
 from ..stream.telemetry import StageMeter
@@ -24,6 +25,8 @@ from .spooling import Spooling
 
 #: Messages that may wait for an absent head: what matters is sent again anyway.
 HEAD_QUEUE = 16
+#: Encryption keeps a thread busy with half the camera's rate: connections to several workers are spread over these.
+IO_THREADS_WITH_KEY = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +61,18 @@ class Agent:
         Where they go when the ring is full.
     timing : Timing
         How patient to be.
+    key : InstrumentKey, optional
+        Proved to the tier; one that uses keys takes nobody without.
     """
 
     def __init__(
-        self, to: str, opening: m.Open, ring: Ring, spool: Spool | None = None, timing: ap.Timing | None = None
+        self,
+        to: str,
+        opening: m.Open,
+        ring: Ring,
+        spool: Spool | None = None,
+        timing: ap.Timing | None = None,
+        key: InstrumentKey | None = None,
     ) -> None:
         host_of(to)
         self.to = to
@@ -82,7 +93,8 @@ class Agent:
         self._spooling = None if spool is None else Spooling(spool, lambda n, why: self._post(_Told(n, why)))
         self._payloads = Payloads(ring, self._spooling)
         self._stop = threading.Event()
-        self._context = context()
+        self._key = key
+        self._context = context(IO_THREADS_WITH_KEY if key else 1)
         self._waker = Waker(self._context)
         self._thread = threading.Thread(target=self._run, name="agent", daemon=True)
 
@@ -137,7 +149,7 @@ class Agent:
     def _run(self) -> None:
         links: _Links | None = None
         try:
-            links = _Links(self._context, self.to, self._waker)
+            links = _Links(self._context, self.to, self._waker, self._key)
             self._loop(links)
         except OctostreamError as error:
             self._fail(error)
@@ -165,6 +177,8 @@ class Agent:
             if freed := self._payloads.collect():
                 self._handle(ap.Buffers(freed), links)
             self._payloads.relieve(self._protocol.is_sent, monotonic_s())
+            if links.head.turned_away and not self._protocol.run and not self.over.is_set():
+                self._fail(links.head.refusal or UnreachableError("no octostream service answers"))
             if monotonic_s() >= next_tick:
                 next_tick = monotonic_s() + 0.2
                 self._handle(ap.Tick(), links)
@@ -269,6 +283,8 @@ class Agent:
                 case ap.Finished(sealed):
                     self.sealed = sealed
                     self.over.set()
+                case ap.Failed(UnreachableError() as error):
+                    self._fail(links.head.refusal or error)
                 case ap.Failed(error):
                     self._fail(error)
 
@@ -313,10 +329,11 @@ class Agent:
 class _Links:
     """The sockets of the thread."""
 
-    def __init__(self, ctx: Any, to: str, waker: Waker) -> None:
+    def __init__(self, ctx: Any, to: str, waker: Waker, key: InstrumentKey | None) -> None:
         self._context = ctx
+        self._key = key
         self._host = host_of(to)
-        self.head = Dealer(ctx, to, HEAD_QUEUE)
+        self.head = Dealer(ctx, to, HEAD_QUEUE, key)
         self.workers: dict[str, Dealer] = {}
         self.poll = Poll()
         self.poll.add(self.head)
@@ -325,7 +342,8 @@ class _Links:
     def connect(self, worker: str, endpoint: str) -> None:
         self.disconnect(worker)
         # A worker that listens everywhere does not know by which name this host reaches it: the head's will do.
-        self.workers[worker] = Dealer(self._context, endpoint.replace("//0.0.0.0:", f"//{self._host}:"))
+        here = endpoint.replace("//0.0.0.0:", f"//{self._host}:")
+        self.workers[worker] = Dealer(self._context, here, key=self._key)
         self.poll.add(self.workers[worker])
 
     def disconnect(self, worker: str) -> None:

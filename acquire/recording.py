@@ -27,6 +27,7 @@ from ..stream import messages as m
 from ..stream.agent_protocol import Timing
 from ..stream.clock import monotonic_s, wall_ns
 from ..stream.errors import OctostreamError, RefusedError, SourceError, UnreachableError
+from ..stream.key_files import read_instrument
 from ..stream.model import Frame, Plan
 from .agent import Agent
 from .overrun import Overrun, overrun_of
@@ -292,6 +293,7 @@ def open_run(
     spool_bytes: int = SPOOL_BYTES,
     memory_bytes: int = RING_BYTES,
     timing: Timing | None = None,
+    key: Path | None = None,
 ) -> Recording:
     """Open a run at a tier.
 
@@ -321,6 +323,8 @@ def open_run(
         How much memory frames may take that are not yet durable.
     timing : Timing, optional
         How patient to be.
+    key : Path, optional
+        The instrument's key file, which the tier made; a tier that uses keys takes nobody without.
 
     Returns
     -------
@@ -337,6 +341,8 @@ def open_run(
         The spool cannot be made.
     UsageError
         The memory is too small for the plan.
+    KeyFileError
+        The key file is missing, unsafe or damaged.
     """
     arrays = {key: np.ascontiguousarray(a) for key, a in (maps or {}).items()}
     opening = m.Open(
@@ -350,9 +356,10 @@ def open_run(
         payload=b"".join(a.tobytes() for a in arrays.values()),
     )
     ring = Ring.for_plan(plan, memory_bytes)
+    proved = read_instrument(key) if key else None
     policy = overrun or overrun_of(plan)
     its_spool = Spool.create(spool or spool_folder(), opening, to, spool_bytes) if policy == "spool" else None
-    agent = Agent(to, opening, ring, its_spool, timing)
+    agent = Agent(to, opening, ring, its_spool, timing, proved)
     start(agent)
     return Recording(agent, plan, policy)
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..stream.agent_protocol import Timing
+from ..stream.key_files import read_instrument
 from ..stream.messages import Sealed
 from .agent import Agent
 from .recording import Recording, start
@@ -23,6 +24,7 @@ def resume(
     *,
     waiting: Callable[[int], None] = lambda held: None,
     timing: Timing | None = None,
+    key: Path | None = None,
 ) -> Sealed:
     """Send what a spool holds, and have its run sealed.
 
@@ -36,6 +38,8 @@ def resume(
         Called a few times a second, with the number of frames that are not yet durable.
     timing : Timing, optional
         How patient to be.
+    key : Path, optional
+        The instrument's key file; the one that the run was opened with, or its successor.
 
     Returns
     -------
@@ -48,10 +52,13 @@ def resume(
         The spool cannot be read, or its agent still runs.
     RefusedError, UnreachableError
         The tier refuses, or nobody answers; the spool stays as it is.
+    KeyFileError
+        The key file is missing, unsafe or damaged.
     """
+    proved = read_instrument(key) if key else None
     spool = Spool.open(directory)
     opening = replace(spool.opening, resume=spool.run)
-    agent = Agent(to or spool.to, opening, Ring(opening.plan.frame_shape, 1), spool, timing)
+    agent = Agent(to or spool.to, opening, Ring(opening.plan.frame_shape, 1), spool, timing, proved)
     start(agent)
     with Recording(agent, opening.plan) as run:
         return run.finish(ENDED, waiting, where="agent")

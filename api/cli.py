@@ -1,4 +1,4 @@
-"""The command line: ``octostream demo | serve | acquire | verify | bench | sample``."""
+"""The command line: ``octostream demo | serve | acquire | verify | keys | bench | sample``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.console import Console
 
 from .. import __version__
 from ..stream.errors import OctostreamError
-from .commands import acquire, bench, demo, sample, serve, verify
+from .commands import acquire, bench, demo, keys, sample, serve, verify
 
 app = typer.Typer(
     name="octostream",
@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 for module in (demo, serve, acquire, verify, bench, sample):
     app.command(module.NAME)(module.command)
+app.add_typer(keys.app, name=keys.NAME)
 
 
 def _version(show: bool) -> None:

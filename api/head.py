@@ -21,7 +21,9 @@ from ..sinks.registry import Registry
 from ..stream import head_protocol as hp
 from ..stream import messages as m
 from ..stream.clock import monotonic_s, wall_ns
+from ..stream.doorkeeper import Doorkeeper
 from ..stream.errors import OctostreamError, RefusedError, StoreError, UsageError, WireError
+from ..stream.keys import Permit
 from ..stream.link import MAX_MESSAGE_BYTES, Poll, Publisher, Router, context
 from ..stream.model import Loss
 from ..stream.preview import publish_report
@@ -66,6 +68,8 @@ class HeadSettings:
         Disk that is never filled.
     agent_timeout_s : float
         After so much silence of its agent a run is sealed.
+    keys : str
+        Folder of the tier's keys; empty: agents need none.
     """
 
     data: str
@@ -75,6 +79,7 @@ class HeadSettings:
     dashboard: str
     reserve_bytes: int
     agent_timeout_s: float
+    keys: str = ""
 
 
 class Head:
@@ -90,10 +95,9 @@ class Head:
         self.settings = settings
         self._data = Path(settings.data)
         self._context = context()
-        try:
-            self._agents = Router(
-                self._context, settings.ingest, MAX_MESSAGE_BYTES
-            )  # an OPEN may carry calibration maps
+        doorkeeper = Doorkeeper(self._context, Path(settings.keys)) if settings.keys else None
+        try:  # an OPEN may carry calibration maps
+            self._agents = Router(self._context, settings.ingest, MAX_MESSAGE_BYTES, doorkeeper)
         except UsageError as error:
             raise UsageError(error.what, "give another address to --ingest") from error
         self._tier = Router(self._context, settings.tier)
@@ -114,6 +118,7 @@ class Head:
         self._sealed: deque[tuple[float, RunReport]] = deque()
         self._written: deque[tuple[float, int]] = deque()
         self._malformed = 0
+        self._turned_away: dict[str, tuple[int, int]] = {}
         self._next_report = 0.0
         self._stopping = False  # a flag, no Event: its lock would deadlock when one signal interrupts another
         self._drain_asked = False
@@ -163,7 +168,10 @@ class Head:
 
     def _take_agents(self) -> None:
         while (received := self._agents.receive()) is not None:
-            address, parts = received
+            address, parts, permit = received
+            if permit is None:
+                self._agents.send(address, encode(m.NOT_ALLOWED))
+                continue
             try:
                 message = decode(parts)
             except WireError as error:
@@ -172,14 +180,15 @@ class Head:
                 continue
             account = self._accounts.get(getattr(message, "run", ""))
             live = self._protocol.runs.get(getattr(message, "run", ""))
-            if isinstance(message, m.Ping) and account is not None and live is not None and live.address == address:
+            known = account is not None and live is not None and live.address == address
+            if isinstance(message, m.Ping) and account and known and permit.owns(account.run.instrument):
                 account.stages = tuple(_stages(message.stages))
                 account.late = message.late
-            self._act(self._protocol.handle(hp.FromAgent(address, message), monotonic_s()))
+            self._act(self._protocol.handle(hp.FromAgent(address, message, permit), monotonic_s()))
 
     def _take_tier(self) -> None:
         while (received := self._tier.receive()) is not None:
-            address, parts = received
+            address, parts, _ = received
             try:
                 message = decode(parts)
             except WireError:
@@ -199,6 +208,7 @@ class Head:
     def _count_stats(self, stats: m.Stats) -> None:
         now = monotonic_s()
         report = WorkerReport(stats.worker, True, "cpu", stats.rss_bytes, stats.trouble)
+        self._turned_away[stats.worker] = (stats.malformed, stats.refused)
         self._workers[stats.worker] = (report, {s.name: s for s in _stages(stats.stages)}, now)
         for run, received in stats.received.items():
             if run in self._accounts:
@@ -213,20 +223,20 @@ class Head:
                     self._agents.send(address, encode(message))
                 case hp.ToWorker(address, message):
                     self._tier.send(address, encode(message))
-                case hp.Create(address, opening):
-                    self._create(address, opening)
-                case hp.Reopen(address, opening):
-                    self._reopen(address, opening)
+                case hp.Create(address, opening, instrument):
+                    self._create(address, opening, instrument)
+                case hp.Reopen(address, opening, permit):
+                    self._reopen(address, opening, permit)
                 case hp.Publish(run):
                     self._unpublished.add(run)
                 case hp.Seal(run, losses):
                     self._seal(run, losses)
 
-    def _create(self, address: bytes, opening: m.Open) -> None:
+    def _create(self, address: bytes, opening: m.Open, instrument: str) -> None:
         try:
             _, total = free_bytes(self._data)
             reserve = reserve_of(total, self.settings.reserve_bytes)
-            request = check_opening(opening, self._data, reserve)
+            request = check_opening(opening, self._data, reserve, instrument)
             keeper = self._create_store(request, opening.token)
         except OctostreamError as error:
             self._protocol.refused(opening.token)
@@ -235,7 +245,7 @@ class Head:
             return
         self._keepers[request.run.id] = keeper
         self._accounts[request.run.id] = RunAccount(request.run)
-        log.info("run opened", run=request.run.id, store=request.run.store)
+        log.info("run opened", run=request.run.id, store=request.run.store, instrument=instrument)
         self._act(self._protocol.handle(hp.RunCreated(request.run, opening.token, address), monotonic_s()))
 
     def _create_store(self, request: Request, token: str) -> StoreKeeper:
@@ -256,7 +266,7 @@ class Head:
                 continue
             with suppress(StoreError):
                 token, ledger = read_token(Path(row.store)), read_ledger(Path(row.store))
-                self._protocol.remember(row.id, token, ledger, summary(row))
+                self._protocol.remember(row.id, token, ledger, summary(row), row.instrument)
 
     def _restore(self) -> None:
         """Take up the runs that an earlier life of the head left open."""
@@ -267,13 +277,15 @@ class Head:
                 log.error("run cannot be taken up again", run=row.id, why=str(error))
                 self._registry.update(replace(row, status="incomplete", reason=str(error), sealed_ns=wall_ns()))
 
-    def _reopen(self, address: bytes, opening: m.Open) -> None:
+    def _reopen(self, address: bytes, opening: m.Open, permit: Permit) -> None:
         """Take up a run again that was sealed because its agent was silent."""
         try:
             row = self._registry.get(opening.resume)
             if row is None or not compare_digest(read_token(Path(row.store)), opening.token):
                 what = f"the service does not know the run {opening.resume} of this agent"
                 raise RefusedError(what, "see with `octostream verify` what its store holds")
+            if not permit.owns(row.instrument):
+                raise RefusedError(m.NOT_YOURS.what, m.NOT_YOURS.remedy)
             # The registry first: a head that dies in between takes the run up when it comes back.
             self._registry.update(replace(row, status="recording", reason="", sealed_ns=None))
             self._take_up(row, opening.token, address)
@@ -385,6 +397,8 @@ class Head:
             disk_reserve_bytes=reserve,
             write_bytes_per_s=sum(n for _, n in self._written) / span,
             draining=self._protocol.draining,
+            refused_connections=self._agents.refused + sum(n for _, n in self._turned_away.values()),
+            malformed_messages=self._malformed + sum(n for n, _ in self._turned_away.values()),
         )
 
     def _live_run(self, report: RunReport, now: float) -> LiveRun:

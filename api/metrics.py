@@ -111,6 +111,8 @@ def _service(report: ServiceReport) -> Iterator[Metric]:
     text = "Time until the reserve is reached at the present rate; +Inf while nothing is written."
     yield _gauge("storage_time_to_full_seconds", text, math.inf if full_s is None else full_s)
     yield _gauge("write_bytes_per_second", "Bytes of products written per second.", report.write_bytes_per_s)
+    yield _counter("refused_connections", "Connections of agents that were not let in.", report.refused_connections)
+    yield _counter("malformed_messages", "Messages that made no sense.", report.malformed_messages)
 
 
 def _runs(report: ServiceReport) -> Iterator[Metric]:

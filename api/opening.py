@@ -45,8 +45,19 @@ class Request:
     maps: Mapping[str, NDArray[Any]]
 
 
-def check_opening(opening: m.Open, data: Path, reserve_bytes: int) -> Request:
+def check_opening(opening: m.Open, data: Path, reserve_bytes: int, instrument: str = "") -> Request:
     """Check everything about a run that can be known before its first frame.
+
+    Parameters
+    ----------
+    opening : Open
+        What is asked for.
+    data : Path
+        Directory of the stores.
+    reserve_bytes : int
+        Disk that is never filled.
+    instrument : str
+        Whose key asks; empty where the tier uses none.
 
     Raises
     ------
@@ -72,6 +83,7 @@ def check_opening(opening: m.Open, data: Path, reserve_bytes: int) -> Request:
         store=str(store),
         keep_raw=opening.keep_raw,
         opened_ns=opened_ns,
+        instrument=instrument,
     )
     return Request(run, reduction.products, maps)
 

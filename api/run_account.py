@@ -103,6 +103,7 @@ class RunAccount:
             opened_ns=run.opened_ns,
             sealed_ns=sealed_ns,
             reason=ledger.losses[0].why if ledger and ledger.losses else "",
+            instrument=run.instrument,
         )
 
 

@@ -17,6 +17,8 @@ import structlog
 
 from ..stream.clock import monotonic_s
 from ..stream.errors import OctostreamError, StoreError, UsageError
+from ..stream.key_files import in_use, read_allowed, read_server
+from ..stream.link import host_of, is_loopback
 from .settings import Settings
 from .supervisor import Child, Died, Said, Signalled, Supervisor
 
@@ -45,6 +47,7 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.ingest = settings.ingest
+        self._keys = keys_for(settings)
         self.data = prepare_data(settings.data)
         self._lock = lock_data(self.data)
         self._listener = listen(settings.http)
@@ -143,6 +146,7 @@ class Service:
             "dashboard": self.dashboard,
             "reserve_bytes": self.settings.reserve_mib * 2**20,
             "agent_timeout_s": self.settings.agent_timeout_s,
+            "keys": self._keys,
         }
 
     def _worker(self, slot: str) -> dict[str, Any]:
@@ -151,12 +155,17 @@ class Service:
             "worker": f"{slot}-{secrets.token_hex(3)}",
             "slot": slot,
             "head": self._tier,
-            "bind": f"tcp://{host}:0",
+            "bind": f"tcp://{host}:{self._worker_port(slot)}",
             "copies": self._copies,
+            "keys": self._keys,
             "window_bytes": self.settings.window_mib * 2**20,
             "drain_s": self.settings.drain_s,
             "reserve_bytes": self.settings.reserve_mib * 2**20,
         }
+
+    def _worker_port(self, slot: str) -> int:
+        first = self.settings.worker_port
+        return first + int(slot.rpartition("-")[2]) if first else 0
 
     def _web(self) -> dict[str, Any]:
         return {
@@ -165,6 +174,28 @@ class Service:
             "listen_fd": self._listener.fileno(),
             "ingest": self.ingest,
         }
+
+
+def keys_for(settings: Settings) -> str:
+    """Give the folder of keys that agents must be in; empty where they need none.
+
+    Raises
+    ------
+    UsageError
+        Others than this machine could reach the tier, and no key is in use.
+    KeyFileError
+        The keys cannot be used.
+    """
+    if in_use(settings.keys):
+        read_server(settings.keys)  # both are read again by those who use them; here they fail with one line, at once
+        read_allowed(settings.keys)
+        return str(settings.keys)
+    host = host_of(settings.ingest)
+    if not is_loopback(host):
+        what = f"other machines could record at {settings.ingest}, and no key is in use"
+        remedy = "`octostream keys new NAME` and `octostream keys allow` first, or give --ingest tcp://127.0.0.1:PORT"
+        raise UsageError(what, remedy)
+    return ""
 
 
 def prepare_data(data: Path) -> Path:

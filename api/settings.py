@@ -39,6 +39,10 @@ class Settings(BaseSettings):
         60.0, gt=0, description="A run whose agent is silent for so long is sealed as incomplete."
     )
     drain_s: float = Field(10.0, gt=0, description="Time to make received blocks durable when shutting down.")
+    keys_dir: Path | None = Field(None, description="Folder of the tier's keys; DATA/.octostream/keys if not given.")
+    worker_port: int = Field(
+        0, ge=0, le=65535, description="Port of the first worker, the others take the next ones; 0 takes free ports."
+    )
 
     @field_validator("http")
     @classmethod
@@ -56,6 +60,11 @@ class Settings(BaseSettings):
         except UsageError as error:
             raise ValueError(str(error)) from error
         return value
+
+    @property
+    def keys(self) -> Path:
+        """Folder of the tier's keys."""
+        return (self.keys_dir or self.data / ".octostream" / "keys").absolute()
 
     @classmethod
     def load(cls, config: Path | None, flags: dict[str, Any]) -> Settings:

@@ -49,6 +49,7 @@ def root_attributes(
             "name": run.name,
             "investigation": run.investigation,
             "opened_ns": run.opened_ns,
+            "instrument": run.instrument,
             "status": status,
             "frames_expected": run.plan.frames,
             "frames_stored": stored,

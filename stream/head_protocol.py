@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import messages as m
+from .keys import OPEN_DOOR, Permit
 from .ledger import Ledger
 from .model import Loss, Run
 from .ranges import Ranges
@@ -49,10 +50,11 @@ class HeadTiming:
 
 @dataclass(frozen=True, slots=True)
 class FromAgent:
-    """A message from an agent."""
+    """A message from an agent, and what it may do by the key that it proved."""
 
     address: Address
     message: m.Message
+    permit: Permit = OPEN_DOOR
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,7 @@ class Create:
 
     address: Address
     opening: m.Open
+    instrument: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +132,7 @@ class Reopen:
 
     address: Address
     opening: m.Open
+    permit: Permit = OPEN_DOOR
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +184,15 @@ class LiveRun:
     sealing: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """How a run ended, for whoever it belongs to."""
+
+    token: str
+    instrument: str
+    sealed: m.Sealed
+
+
 class HeadProtocol:
     """Decides what the head does.
 
@@ -198,13 +211,13 @@ class HeadProtocol:
         self.workers: dict[Address, Worker] = {}
         self.runs: dict[str, LiveRun] = {}
         self._creating: set[str] = set()
-        self._sealed: dict[str, tuple[str, m.Sealed]] = {}
+        self._sealed: dict[str, _Ended] = {}
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """Take an event, change the state, say what to do."""
         match event:
-            case FromAgent(address, message):
-                return self._from_agent(address, message, now)
+            case FromAgent(address, message, permit):
+                return self._from_agent(address, message, permit, now)
             case FromWorker(address, message):
                 return self._from_worker(address, message, now)
             case RunCreated():
@@ -219,15 +232,16 @@ class HeadProtocol:
 
     # --- agents ---
 
-    def _from_agent(self, address: Address, message: m.Message, now: float) -> list[Action]:
+    def _from_agent(self, address: Address, message: m.Message, permit: Permit, now: float) -> list[Action]:
         if isinstance(message, m.Open):
-            return self._open(address, message, now)
+            return self._open(address, message, permit, now)
         name = getattr(message, "run", "")
         live = self.runs.get(name)
         if live is None:
-            finished = self._sealed.get(name)
-            return [ToAgent(address, finished[1])] if finished and isinstance(message, m.End) else []
-        if live.address != address:
+            ended = self._sealed.get(name)
+            asked = ended is not None and isinstance(message, m.End) and permit.owns(ended.instrument)
+            return [ToAgent(address, ended.sealed)] if ended and asked else []
+        if live.address != address or not permit.owns(live.run.instrument):
             return []  # not this run's agent; a real one that lost its connection comes back with OPEN and token
         live.heard = now
         match message:
@@ -243,12 +257,18 @@ class HeadProtocol:
             case _:
                 return []
 
-    def _open(self, address: Address, opening: m.Open, now: float) -> list[Action]:
-        for name, (token, sealed) in self._sealed.items():
-            if token == opening.token:
-                return self._open_sealed(address, opening, name, sealed)
+    def _open(self, address: Address, opening: m.Open, permit: Permit, now: float) -> list[Action]:
+        if not permit.may_record_in(opening.investigation):
+            return [ToAgent(address, _elsewhere(permit, opening.investigation))]
+        for name, ended in self._sealed.items():
+            if ended.token == opening.token:
+                if not permit.owns(ended.instrument):
+                    return [ToAgent(address, m.NOT_YOURS)]
+                return self._open_sealed(address, opening, name, ended.sealed, permit)
         for live in self.runs.values():
             if live.token == opening.token:
+                if not permit.owns(live.run.instrument):
+                    return [ToAgent(address, m.NOT_YOURS)]
                 live.address, live.heard = address, now
                 return self._welcome(live) or [ToAgent(address, m.Pong(live.run.id))]
         if self.draining:
@@ -256,16 +276,18 @@ class HeadProtocol:
         if opening.token in self._creating:
             return [ToAgent(address, m.Pong())]
         self._creating.add(opening.token)
-        return [Reopen(address, opening) if opening.resume else Create(address, opening)]
+        return [Reopen(address, opening, permit) if opening.resume else Create(address, opening, permit.instrument)]
 
-    def _open_sealed(self, address: Address, opening: m.Open, name: str, sealed: m.Sealed) -> list[Action]:
+    def _open_sealed(
+        self, address: Address, opening: m.Open, name: str, sealed: m.Sealed, permit: Permit
+    ) -> list[Action]:
         """Tell how a run ended; where its agent has more frames to send, take it up again."""
         if not (opening.resume and opening.unfinished) or sealed.status == "complete":
             return [ToAgent(address, self._welcome_sealed(name, sealed)), ToAgent(address, sealed)]
         if self.draining or opening.token in self._creating:
             return [ToAgent(address, m.Pong())]
         self._creating.add(opening.token)
-        return [Reopen(address, opening)]
+        return [Reopen(address, opening, permit)]
 
     def _welcome_sealed(self, name: str, sealed: m.Sealed) -> m.Welcome:
         store = str(sealed.summary.get("store", ""))
@@ -375,14 +397,16 @@ class HeadProtocol:
         live = self.runs.pop(run, None)
         if live is None:
             return []
-        sealed = self.remember(run, live.token, ledger, summary)
+        sealed = self.remember(run, live.token, ledger, summary, live.run.instrument)
         told: list[Action] = [ToAgent(live.address, sealed)] if live.address else []
         return [*told, *(ToWorker(address, m.Over(run)) for address in self.workers)]
 
-    def remember(self, run: str, token: str, ledger: Ledger, summary: Mapping[str, Any]) -> m.Sealed:
+    def remember(
+        self, run: str, token: str, ledger: Ledger, summary: Mapping[str, Any], instrument: str = ""
+    ) -> m.Sealed:
         """Keep the answer for an agent that asks again how its run ended; long-finished runs are in the registry."""
         sealed = m.Sealed(run, ledger.status, ledger.to_json(most=SEALED_ENTRIES), summary)
-        self._sealed[run] = (token, sealed)
+        self._sealed[run] = _Ended(token, instrument, sealed)
         while len(self._sealed) > REMEMBERED_RUNS:
             self._sealed.pop(next(iter(self._sealed)))
         return sealed
@@ -409,6 +433,12 @@ class HeadProtocol:
             why = f"the agent was silent for {self.timing.agent_s:.0f} s"
             return [Seal(live.run.id, _all_lost(live.ledger, "agent", why))]
         return []
+
+
+def _elsewhere(permit: Permit, investigation: str) -> m.Refuse:
+    what = f"instrument {permit.instrument!r} may not record in investigation {investigation[:100]!r}"
+    where = ", ".join(map(repr, permit.investigations or ())) or "none yet"
+    return m.Refuse(what, f"it may in {where[:1000]}; more can be allowed with `octostream keys allow`")
 
 
 def _within(losses: tuple[Loss, ...], expected: int) -> list[Loss]:

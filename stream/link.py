@@ -1,4 +1,4 @@
-"""Sockets: the only file that knows ZeroMQ and its options.
+"""Sockets: the only file that knows ZeroMQ and its options, but for keys (``curve`` and ``doorkeeper``).
 
 Every option that matters is set here explicitly, before bind or connect. Queues are short, because credit (not a
 queue) is what holds a sender back; nothing lingers; both sides send heartbeats; a message above the limit closes the
@@ -7,6 +7,7 @@ connection before it is allocated.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -14,7 +15,11 @@ from typing import Protocol
 
 import zmq
 
-from .errors import UnreachableError, UsageError
+from .clock import monotonic_s
+from .curve import Handshake, Handshakes, protect_client, user_of
+from .doorkeeper import Doorkeeper
+from .errors import OctostreamError, RefusedError, UnreachableError, UsageError
+from .keys import OPEN_DOOR, InstrumentKey, Permit
 from .model import MAX_FRAME_BYTES
 from .wire import MAX_HEADER_BYTES, Buffer
 
@@ -24,6 +29,8 @@ HEARTBEAT_MS = 2000
 HEARTBEAT_TIMEOUT_MS = 8000
 #: Kernel socket buffers: half a frame, so that the copy in and the copy out of the kernel overlap.
 SOCKET_BUFFER_BYTES = 4 * 2**20
+#: A peer that refused a connection is asked again after so long, seconds.
+KNOCK_AGAIN_S = 1.0
 #: A frame and its header; larger messages close the connection before they are allocated.
 MAX_MESSAGE_BYTES = MAX_FRAME_BYTES + MAX_HEADER_BYTES
 
@@ -70,34 +77,80 @@ class Router:
         ``tcp://HOST:PORT``; port 0 or ``*`` takes a free one.
     max_message_bytes : int
         Larger messages close the connection.
+    doorkeeper : Doorkeeper, optional
+        Lets only allowed keys in; closed with the socket. Without one everybody is let in.
 
     Raises
     ------
     UsageError
         The address cannot be bound.
+    OctostreamError
+        The doorkeeper does not keep strangers out.
     """
 
     def __init__(
-        self, ctx: zmq.Context[zmq.Socket[bytes]], endpoint: str, max_message_bytes: int = MAX_HEADER_BYTES
+        self,
+        ctx: zmq.Context[zmq.Socket[bytes]],
+        endpoint: str,
+        max_message_bytes: int = MAX_HEADER_BYTES,
+        doorkeeper: Doorkeeper | None = None,
     ) -> None:
+        self.doorkeeper = doorkeeper
         self.socket = ctx.socket(zmq.ROUTER)
         _options(self.socket, max_message_bytes)
         self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         try:
+            if doorkeeper is not None:
+                doorkeeper.protect(self.socket)
+            self._check_door()
+            self._bind(endpoint)
+            self.endpoint: str = self.socket.getsockopt_string(zmq.LAST_ENDPOINT)
+            if doorkeeper is not None:
+                doorkeeper.prove(self.endpoint)
+        except BaseException:
+            self.close()
+            raise
+
+    def _bind(self, endpoint: str) -> None:
+        try:
             self.socket.bind(wildcard(endpoint))
         except zmq.ZMQError as error:
-            self.socket.close()
             why = os.strerror(error.errno) if error.errno else str(error)
             raise UsageError(f"cannot listen at {endpoint} ({why})", "choose another address") from error
-        self.endpoint: str = self.socket.getsockopt_string(zmq.LAST_ENDPOINT)
 
-    def receive(self) -> tuple[bytes, list[memoryview]] | None:
-        """Take one message if there is one: the peer's address and the parts, payloads not copied."""
+    @property
+    def refused(self) -> int:
+        """Connections that were refused so far."""
+        return self.doorkeeper.refused if self.doorkeeper else 0
+
+    def receive(self) -> tuple[bytes, list[memoryview], Permit | None] | None:
+        """Take one message if there is one.
+
+        Returns
+        -------
+        address : bytes
+            Of the peer, chosen by the peer.
+        parts : list of memoryview
+            Payloads are not copied.
+        permit : Permit or None
+            What the peer may do, by the key that it proved; None: nothing (any more).
+
+        Raises
+        ------
+        OctostreamError
+            The doorkeeper is gone.
+        """
+        self._check_door()
         try:
             frames = self.socket.recv_multipart(zmq.NOBLOCK, copy=False)
         except zmq.Again:
             return None
-        return frames[0].bytes, [f.buffer for f in frames[1:]]
+        permit = self.doorkeeper.permit(user_of(frames[-1])) if self.doorkeeper else OPEN_DOOR
+        return frames[0].bytes, [f.buffer for f in frames[1:]], permit
+
+    def _check_door(self) -> None:
+        if self.doorkeeper is not None and not self.doorkeeper.alive:
+            raise OctostreamError("nobody checks keys any more", "this process ends and is started again")
 
     def send(self, address: bytes, parts: Sequence[Buffer]) -> bool:
         """Send to a peer; False where it is gone or takes nothing."""
@@ -112,6 +165,8 @@ class Router:
     def close(self, linger_ms: int = 0) -> None:
         """Close; what is on its way may still leave within ``linger_ms``."""
         self.socket.close(linger_ms)
+        if self.doorkeeper is not None:
+            self.doorkeeper.close()
 
 
 class Dealer:
@@ -125,23 +180,71 @@ class Dealer:
         ``tcp://HOST:PORT``.
     queue : int
         Messages that may wait; few where an absent peer must not pile them up.
+    key : InstrumentKey, optional
+        Proved to the peer, which must be the tier that the key is for.
     """
 
-    def __init__(self, ctx: zmq.Context[zmq.Socket[bytes]], endpoint: str, queue: int = QUEUE_MESSAGES) -> None:
+    def __init__(
+        self,
+        ctx: zmq.Context[zmq.Socket[bytes]],
+        endpoint: str,
+        queue: int = QUEUE_MESSAGES,
+        key: InstrumentKey | None = None,
+    ) -> None:
+        self._endpoint = endpoint
+        self._key = key
+        self._ended: Handshake | None = None
+        self._knock_s = 0.0
         self.socket = ctx.socket(zmq.DEALER)
         _options(self.socket, MAX_HEADER_BYTES)
         self.socket.setsockopt(zmq.SNDHWM, queue)
+        if key is not None:
+            protect_client(self.socket, key)
+        self._handshakes = Handshakes(self.socket)
         try:
             self.socket.connect(endpoint)
         except zmq.ZMQError as error:
-            self.socket.close()
+            self.close()
             raise UsageError(f"{endpoint!r} is no address ({error.strerror})", "write tcp://HOST:PORT") from error
+
+    @property
+    def turned_away(self) -> bool:
+        """Whether the peer gave a definite no."""
+        return self._ended in (Handshake.REFUSED, Handshake.UNLIKE)
+
+    @property
+    def refusal(self) -> RefusedError | None:
+        """Why the peer takes no connection, as far as can be told; None where it does, or nobody is there."""
+        if self._ended in (None, Handshake.DONE):
+            return None
+        if self._key is None:
+            return RefusedError(
+                f"what answers at {self._endpoint} asks for a key, or is no octostream service",
+                "give the instrument's key file to --key",
+            )
+        name = self._key.instrument
+        if self._ended is Handshake.REFUSED:
+            what = f"{self._endpoint} does not allow the key of {name!r}"
+            return RefusedError(what, "have it allowed there with `octostream keys allow`")
+        what = f"{self._endpoint} is not the tier that the key of {name!r} is for, or uses no keys"
+        return RefusedError(what, "give the key file that this tier made")
+
+    def _look(self) -> None:
+        """Note how handshakes ended; a definite no ends ZeroMQ's own attempts, but what is refused may be allowed."""
+        for ended in self._handshakes.take():
+            self._ended = ended
+            self._knock_s = monotonic_s() + KNOCK_AGAIN_S
+        if self.turned_away and monotonic_s() >= self._knock_s:
+            self._knock_s = monotonic_s() + KNOCK_AGAIN_S
+            self.socket.disconnect(self._endpoint)  # a second connection to the same address would be ignored
+            self.socket.connect(self._endpoint)
 
     def receive(self) -> list[memoryview] | None:
         """Take one message if there is one."""
         try:
             return [f.buffer for f in self.socket.recv_multipart(zmq.NOBLOCK, copy=False)]
         except zmq.Again:
+            self._look()
             return None
 
     def send(self, parts: Sequence[Buffer]) -> bool:
@@ -175,6 +278,7 @@ class Dealer:
     def close(self) -> None:
         """Close at once, dropping what was not sent."""
         self.socket.close(0)
+        self._handshakes.close()
 
 
 class Publisher:
@@ -273,6 +377,14 @@ class Poll:
     def wait(self, seconds: float) -> None:
         """Wait until a socket has something, at most so long."""
         self._poller.poll(max(0, int(seconds * 1000)))
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach what listens at a host; names and interfaces count as reachable."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 def wildcard(endpoint: str) -> str:

@@ -75,6 +75,13 @@ class Refuse:
     run: str = ""
 
 
+#: Why a key is not enough: revoked since it was let in, or another's than the run's.
+NOT_ALLOWED = Refuse(
+    "the key of this connection is not allowed any more", "have it allowed with `octostream keys allow`"
+)
+NOT_YOURS = Refuse("the run belongs to another instrument", "open a run of your own")
+
+
 @dataclass(frozen=True)
 class Workers:
     """Head to agent: the workers of a run are now these."""
@@ -243,13 +250,18 @@ class BlockDone:
 
 @dataclass(frozen=True)
 class Stats:
-    """Worker to head, twice a second: stage reports, memory, trouble, and frames reduced of each run."""
+    """Worker to head, twice a second: stage reports, memory, trouble, frames reduced of each run.
+
+    ``malformed`` counts messages that made no sense, ``refused`` connections that were not let in.
+    """
 
     worker: str
     stages: tuple[Mapping[str, Any], ...]
     rss_bytes: int
     trouble: str
     received: Mapping[str, int]
+    malformed: int = 0
+    refused: int = 0
 
 
 Message = (

@@ -321,6 +321,8 @@ class Run:
         Whether the frames are also stored as they came.
     opened_ns : int
         Wall clock when the run was opened.
+    instrument : str
+        Whose key opened it; empty where the tier uses no keys.
     """
 
     id: str
@@ -331,6 +333,7 @@ class Run:
     store: str
     keep_raw: bool
     opened_ns: int
+    instrument: str = ""
 
 
 @dataclass(frozen=True, slots=True)

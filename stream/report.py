@@ -73,6 +73,8 @@ class RunReport:
         Wall clock; 0 where not yet.
     reason : str
         Why the run is incomplete or in trouble; empty otherwise.
+    instrument : str
+        Whose key opened it; empty where the service uses no keys.
     """
 
     id: str
@@ -98,6 +100,7 @@ class RunReport:
     opened_ns: int = 0
     sealed_ns: int = 0
     reason: str = ""
+    instrument: str = ""
 
 
 @dataclass(frozen=True)
@@ -151,6 +154,8 @@ class ServiceReport:
         Bytes of products written per second, last ten seconds.
     draining : bool
         The service is shutting down.
+    refused_connections, malformed_messages : int
+        Since the service started: connections of agents that were not let in, and messages that made no sense.
     """
 
     time_ns: int
@@ -165,6 +170,8 @@ class ServiceReport:
     disk_reserve_bytes: int = 0
     write_bytes_per_s: float = 0.0
     draining: bool = False
+    refused_connections: int = 0
+    malformed_messages: int = 0
 
     @property
     def time_to_full_s(self) -> float | None:

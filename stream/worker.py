@@ -10,6 +10,7 @@ import logging
 import queue
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from time import perf_counter
 
 import numpy as np
@@ -19,8 +20,10 @@ import xxhash
 from . import messages as m
 from . import worker_protocol as wp
 from .clock import monotonic_s, wall_ns
+from .doorkeeper import Doorkeeper
 from .errors import OctostreamError, WireError
 from .histogram import Histogram
+from .keys import Permit
 from .link import MAX_MESSAGE_BYTES, Dealer, Poll, Publisher, Router, Waker, context
 from .model import Frame, FrameStats
 from .preview import PREVIEW_HZ, publish_preview, shrink
@@ -51,6 +54,8 @@ class WorkerSettings:
         Where to listen for agents.
     copies : str
         Address to send previews to; empty: nobody looks.
+    keys : str
+        Folder of the tier's keys; empty: agents need none.
     window_bytes : int
         Bytes an agent may have under way.
     drain_s : float
@@ -62,6 +67,7 @@ class WorkerSettings:
     head: str
     bind: str
     copies: str = ""
+    keys: str = ""
     window_bytes: int = 64 * 2**20
     drain_s: float = 10.0
 
@@ -102,7 +108,8 @@ class Worker:
         self._prepare = prepare
         self._device = device
         self._context = context()
-        self._router = Router(self._context, settings.bind, MAX_MESSAGE_BYTES)
+        doorkeeper = Doorkeeper(self._context, Path(settings.keys)) if settings.keys else None
+        self._router = Router(self._context, settings.bind, MAX_MESSAGE_BYTES, doorkeeper)
         self._head = Dealer(self._context, settings.head)
         self._copies = Publisher(self._context, settings.copies) if settings.copies else None
         self._waker = Waker(self._context)
@@ -208,7 +215,14 @@ class Worker:
             )
             self._runs[message.run] = _RunHere(prepared, writing, list(prepared.reducers))
             self._protocol.handle(
-                wp.ServeRun(message.run, prepared.token, plan, len(prepared.reducers), prepared.committed)
+                wp.ServeRun(
+                    message.run,
+                    prepared.token,
+                    plan,
+                    len(prepared.reducers),
+                    prepared.committed,
+                    prepared.run.instrument,
+                )
             )
         self._head.send(encode(m.Ready(message.run)))
 
@@ -218,8 +232,11 @@ class Worker:
 
     # --- frames ---
 
-    def _from_agent(self, address: bytes, parts: list[memoryview]) -> None:
+    def _from_agent(self, address: bytes, parts: list[memoryview], permit: Permit | None) -> None:
         began = perf_counter()
+        if permit is None:
+            self._router.send(address, encode(m.NOT_ALLOWED))
+            return
         try:
             message = decode(parts)
         except WireError as error:
@@ -232,7 +249,7 @@ class Worker:
             nbytes = memoryview(message.payload).nbytes
             self._receive.observe(monotonic_s(), perf_counter() - began, 1, nbytes)
         payload = getattr(message, "payload", None)
-        self._act(self._protocol.handle(wp.FromAgent(address, message, intact)), payload)
+        self._act(self._protocol.handle(wp.FromAgent(address, message, intact, permit)), payload)
 
     def _act(self, actions: list[wp.Action], payload: Buffer | None) -> None:
         for action in actions:
@@ -295,7 +312,8 @@ class Worker:
         received: Mapping[str, int] = {run: here.received for run, here in self._runs.items()}
         stages = tuple(asdict(meter.report(now)) for meter in (self._receive, self._reduce, self._write))
         rss = self._process.memory_info().rss
-        self._head.send(encode(m.Stats(self.settings.worker, stages, rss, trouble, received)))
+        counts = (self._malformed, self._router.refused)
+        self._head.send(encode(m.Stats(self.settings.worker, stages, rss, trouble, received, *counts)))
 
     def _filling(self) -> tuple[int, int]:
         """Count frames in the blocks that are being filled, and the frames that one block can take."""

@@ -7,10 +7,11 @@ here grows without bound.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from . import messages as m
 from .agent_protocol import FRAME_OVERHEAD
+from .keys import OPEN_DOOR, Permit
 from .model import Frame, Plan
 from .ranges import Ranges
 
@@ -30,6 +31,7 @@ class ServeRun:
     plan: Plan
     slots: int
     committed: Ranges
+    instrument: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +43,15 @@ class ForgetRun:
 
 @dataclass(frozen=True, slots=True)
 class FromAgent:
-    """A message from an agent; ``intact`` is False where a frame's payload did not match its checksum."""
+    """A message from an agent; ``intact`` is False where a frame's payload did not match its checksum.
+
+    ``permit`` is what the agent may do, by the key that it proved.
+    """
 
     address: Address
     message: m.Message
     intact: bool = True
+    permit: Permit = OPEN_DOOR
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +163,7 @@ class _Run:
     plan: Plan
     slots: int
     committed: Ranges
+    instrument: str = ""
     address: Address | None = None
     session: int = 0
     granted: int = 0
@@ -214,24 +221,26 @@ class WorkerProtocol:
     def handle(self, event: Event) -> list[Action]:
         """Take an event, change the state, say what to do."""
         match event:
-            case ServeRun(run, token, plan, slots, committed):
-                self._runs.setdefault(run, _Run(token, plan, slots, committed))
+            case ServeRun(run, token, plan, slots, committed, instrument):
+                self._runs.setdefault(run, _Run(token, plan, slots, committed, instrument))
                 return []
             case ForgetRun(run):
                 return [Forget(run)] if self._runs.pop(run, None) else []
-            case FromAgent(address, message, intact):
-                return self._from_agent(address, message, intact)
+            case FromAgent(address, message, intact, permit):
+                return self._from_agent(address, message, intact, permit)
             case Written(run, block):
                 return self._written(run, block)
             case Drain():
                 self.draining = True
                 return []
 
-    def _from_agent(self, address: Address, message: m.Message, intact: bool) -> list[Action]:
+    def _from_agent(self, address: Address, message: m.Message, intact: bool, permit: Permit) -> list[Action]:
         name = getattr(message, "run", None)
         run = self._runs.get(name) if isinstance(name, str) else None
         if run is None or name is None:
             return [ToAgent(address, m.Refuse("this worker does not serve the run", "join again", str(name)))]
+        if not permit.owns(run.instrument):  # an address is chosen by the peer, a key is proved
+            return [ToAgent(address, replace(m.NOT_YOURS, run=name))]
         if isinstance(message, m.Join):
             if message.token != run.token:
                 return [ToAgent(address, m.Refuse("the token is not that of the run", "open a run of your own", name))]

@@ -60,6 +60,10 @@ def command(
     memory_mib: Annotated[
         int, typer.Option(metavar="N", min=1, help="Memory that frames may take which are not durable yet.")
     ] = RING_BYTES // 2**20,
+    key: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", envvar="OCTOSTREAM_KEY", help="This instrument's key, made by the tier."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="End with one JSON object.")] = False,
 ) -> None:
     """Record a source; exit 0 only when the run is sealed complete. Ctrl-C stops and seals with an exact ledger."""
@@ -83,6 +87,7 @@ def command(
             spool=spool,
             spool_bytes=int(spool_gib * 2**30),
             memory_bytes=memory_mib * 2**20,
+            key=key,
         ) as run:
             facts = _record(frames, run, as_json)
     finally:

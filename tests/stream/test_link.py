@@ -39,7 +39,7 @@ def test_payload_travels_and_its_buffer_comes_back(ctx, closing):
     dealer = closing(Dealer(ctx, router.endpoint))
     payload = bytearray(b"\x05" * 2**20)
     done = dealer.send_tracked(b"head", memoryview(payload))
-    address, (header, body) = receive(router)
+    address, (header, body), _ = receive(router)
     assert (bytes(header), bytes(body)) == (b"head", bytes(payload))
     for _ in range(200):
         if done():
