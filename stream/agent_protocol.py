@@ -371,6 +371,9 @@ class AgentProtocol:
             return [ToWorker(worker, m.Join(self.run, state.session, self.opening.token))]
         here = [b for b in self._holding.blocks.values() if b.worker == worker]
         sent = Ranges.of(n for b in here for n in b.sent)
+        if state.sent and not sent.spans and state.granted - state.sent < self._cost:
+            # Frames were lost on the way and their blocks made durable by another: nobody gives their credit back.
+            return self._join(worker, now)
         again = [ToWorker(worker, self._flushing(b, state)) for b in here if b.flushed]
         return [*again, ToWorker(worker, m.Ping(self.run, state.session, sent))]
 

@@ -76,3 +76,35 @@ def test_how_a_run_ended_is_told_again_after_a_restart():
     assert (welcome.message.run, welcome.message.store) == ("r", "s")
     assert (sealed.message.run, sealed.message.status) == ("r", "complete")
     assert head.handle(hp.FromAgent(b"a", m.Open("other", "n", "i", PLAN, {}, keep_raw=False)), 0.0) != []
+
+
+def joins(actions):
+    return [a.message.session for a in actions if isinstance(a, ap.ToWorker) and isinstance(a.message, m.Join)]
+
+
+def test_credit_of_frames_that_were_lost_for_good_comes_back():
+    """Their block became durable by another worker, so nobody misses them; but this one has no credit left."""
+    agent = ap.AgentProtocol(m.Open("t", "n", "i", Plan((4, 1, 1, 8, 8), rate_hz=1.0), {}, keep_raw=False), 0.0)
+    agent.handle(ap.FromHead(WELCOME), 0.1)
+    agent.handle(ap.FromWorker("w", m.Credit("r", 1, 128 + ap.FRAME_OVERHEAD)), 0.2)
+    assert any(isinstance(a, ap.SendFrame) for a in agent.handle(ap.Captured(Frame(0, 0, 0)), 0.3))
+    assert not joins(agent.handle(ap.Tick(), 1.5))  # it is on its way, for all the agent knows
+    assert agent.handle(ap.FromHead(m.Welcome("r", "n", "store", WELCOME.workers, Ranges.of([0]))), 1.6)
+    agent.handle(ap.Captured(Frame(1, 0, 0)), 1.7)
+    assert joins(agent.handle(ap.Tick(), 2.6)) == [2]
+    assert any(
+        isinstance(a, ap.SendFrame)
+        for a in agent.handle(ap.FromWorker("w", m.Credit("r", 2, 128 + ap.FRAME_OVERHEAD)), 2.7)
+    )
+
+
+def test_head_that_came_back_is_noticed_while_workers_talk():
+    """An agent that waits for the end hears of workers all the time, and still asks for the head."""
+    agent = ap.AgentProtocol(m.Open("t", "n", "i", PLAN, {}, keep_raw=False), 0.0)
+    agent.handle(ap.FromHead(WELCOME), 0.1)
+    agent.handle(ap.Finish("stopped"), 0.2)
+    asked = []
+    for step in range(1, 100):
+        agent.handle(ap.FromWorker("w", m.Committed("r", Ranges())), 0.1 * step)
+        asked += [a.message for a in agent.handle(ap.Tick(), 0.1 * step) if isinstance(a, ap.ToHead)]
+    assert any(isinstance(message, m.Open) for message in asked)
