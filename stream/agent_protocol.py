@@ -168,6 +168,8 @@ class AgentProtocol:
         """Lose a frame, and take back the credit and the buffer that it was counted against but never used."""
         self._buffers += 1
         self._spooled.discard(number)
+        if not self._holding.holds(number):  # told already
+            return self._pump()
         if self._holding.is_sent(number):
             state = self._workers.get(self._holding.blocks[self.plan.blocks.block_of(number).number].worker or "")
             if state is not None:
@@ -192,12 +194,17 @@ class AgentProtocol:
                 self._over = True
                 return [Failed(RefusedError(what, remedy))]
             case m.Sealed(run) if run == self.run:
-                if self._unfinished:  # it was silence that ended the run: it is taken up again
-                    return [ToHead(self._coming_back())]
-                self._over = True
-                return [Finished(message)]
+                return self._sealed(message)
             case _:
                 return []
+
+    def _sealed(self, sealed: m.Sealed) -> list[Action]:
+        if self._unfinished and sealed.status != "complete":  # silence ended the run: it is taken up again
+            return [ToHead(self._coming_back())]
+        self._over = True
+        if sealed.status == "complete":
+            return [*self._acknowledge(Ranges(((0, len(self.plan.blocks) - 1),))), Finished(sealed)]
+        return [Finished(sealed)]
 
     def _welcome(self, welcome: m.Welcome, now: float) -> list[Action]:
         if self.run and welcome.run != self.run:

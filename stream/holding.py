@@ -176,10 +176,14 @@ class Holding:
                     self.unsent -= len(block.unsent)
         return tuple(freed)
 
-    def is_sent(self, number: int) -> bool:
-        """Tell whether a frame is on its way to a worker, or there."""
+    def holds(self, number: int) -> bool:
+        """Tell whether a frame is held."""
         block = self.blocks.get(self.plan.blocks.block_of(number).number)
-        return block is not None and number in block.held and number not in block.unsent
+        return block is not None and number in block.held
+
+    def is_sent(self, number: int) -> bool:
+        """Tell whether a held frame is on its way to a worker, or there."""
+        return self.holds(number) and number not in self.blocks[self.plan.blocks.block_of(number).number].unsent
 
     # --- the account ---
 

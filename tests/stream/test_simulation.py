@@ -48,6 +48,8 @@ class Trouble:
             self.begin(network.cut)
         elif luck < 0.028:
             self.begin(network.held)
+        elif luck < 0.03:
+            self.world.restart_agent()
 
     def begin(self, kind):
         party = self.rng.choice(self.world.parties())
@@ -56,16 +58,31 @@ class Trouble:
             kind.add(party)
 
 
+def deliver(world, rng):
+    """Have the camera deliver a frame; with bad luck it does not, or there is no place for it."""
+    luck = rng.random() if rng else 1.0
+    if luck < 0.01:
+        world.miss()
+    elif luck < 0.015:
+        world.drop()
+    else:
+        world.capture()
+
+
 def run(seed):
     rng = random.Random(seed)
     plan = Plan(rng.choice(SHAPES), rate_hz=rng.choice([None, 20.0, 100.0]))
-    world = World(rng, plan, workers=rng.choice([1, 1, 2, 3]))
+    world = World(rng, plan, workers=rng.choice([1, 1, 2, 3]), patience_s=rng.choice([1e9, 4.0]))
+    world.damage = rng.choice([0.0, 0.05])
+    spooled = rng.choice([0.0, 0.3])
     if rng.random() < 0.3:
         world.stop_at = rng.randrange(plan.frames + 1)
     trouble = Trouble(world, rng) if rng.random() < 0.8 else None
     for _ in range(6000):
         for _ in range(rng.randrange(6)):
-            world.miss() if trouble and rng.random() < 0.01 else world.capture()
+            deliver(world, rng if trouble else None)
+        if rng.random() < spooled:
+            world.spool_frame()
         world.step()
         world.check()
         if world.sealed is not None:

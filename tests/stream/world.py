@@ -21,6 +21,8 @@ from .network import Delivery, Network
 
 #: Product buffers of a worker.
 SLOTS = 3
+#: Frames that an agent reads back from its spool at once.
+BUFFERS = 3
 #: Frames that an agent holds at most.
 RING_FRAMES = 120
 STEP_S = 0.05
@@ -69,9 +71,22 @@ class World:
         What is acquired.
     workers : int
         Slots of the tier.
+    patience_s : float
+        After so much silence of its agent the head seals the run.
+
+    Attributes
+    ----------
+    damage : float
+        Share of the frames in the spool that cannot be read back.
+    ring, spool : dict
+        Frames that the agent holds, in memory and on its disk.
+    gone : set of int
+        Captured frames that died with an agent's memory, or in its spool.
+    noted : dict
+        Why frames never came, as the spool knows it.
     """
 
-    def __init__(self, rng: random.Random, plan: Plan, workers: int) -> None:
+    def __init__(self, rng: random.Random, plan: Plan, workers: int, patience_s: float = 1e9) -> None:
         self.rng = rng
         self.plan = plan
         self.network = Network(rng)
@@ -81,6 +96,9 @@ class World:
         self.sealed: m.Sealed | None = None
         self.captured: dict[int, int] = {}
         self.ring: dict[int, int] = {}
+        self.spool: dict[int, int] = {}
+        self.gone: set[int] = set()
+        self.noted: dict[int, str] = {}
         self.next_frame = 0
         self.stop_at = plan.frames
         self.workers: dict[str, WorkerParty] = {}
@@ -88,7 +106,11 @@ class World:
         self._connections: dict[str, int] = {}
         self._lives = 0
         self._next_report = 0.0
+        self.damage = 0.0
+        self.closed = False
+        self._lent = 0
         self._finished = False
+        self._patience_s = patience_s
         self.head = self._new_head()
         self.agent = self._new_agent()
         for slot in range(workers):
@@ -99,10 +121,35 @@ class World:
 
     def _new_agent(self) -> ap.AgentProtocol:
         opening = m.Open("token", "n", "i", self.plan, {}, keep_raw=False)
-        return ap.AgentProtocol(opening, self.now, ap.Timing(connect_s=1e9))
+        return self._living_agent(opening)
+
+    def _living_agent(self, opening: m.Open) -> ap.AgentProtocol:
+        agent = ap.AgentProtocol(opening, self.now, ap.Timing(connect_s=1e9))
+        self._lent = 0
+        agent.handle(ap.Buffers(BUFFERS), self.now)
+        return agent
+
+    def restart_agent(self) -> None:
+        """Have the agent die: its memory is gone. Another one sends what the spool holds, and ends the run."""
+        if self.run is None or not self.agent.run or self.sealed is not None:
+            return
+        self.gone |= self.ring.keys()
+        self.ring.clear()
+        self.stop_at = self.next_frame
+        self._finished = True
+        self._connections = {worker: number + 1 for worker, number in self._connections.items()}
+        opening = m.Open("token", "n", "i", self.plan, {}, keep_raw=False, resume=self.run.id)
+        self.agent = self._living_agent(opening)
+        self._agent_acts(self.agent.start())
+        for number, checksum in self.spool.items():
+            self._agent_acts(self.agent.handle(ap.Captured(Frame(number, 0, checksum)), self.now))
+            self._agent_acts(self.agent.handle(ap.Spooled(number), self.now))
+        for number, why in self.noted.items():
+            self._agent_acts(self.agent.handle(ap.Missed(number, "source", why), self.now))
+        self._agent_acts(self.agent.handle(ap.Finish("died", "agent"), self.now))
 
     def _new_head(self) -> hp.HeadProtocol:
-        return hp.HeadProtocol("", hp.HeadTiming(agent_s=1e9, open_s=1e9))
+        return hp.HeadProtocol("", hp.HeadTiming(agent_s=self._patience_s, open_s=1e9))
 
     def start_worker(self, slot: str) -> None:
         """Begin a worker's life; if the slot had one, that is over, and what it had in memory is gone."""
@@ -137,7 +184,22 @@ class World:
         """Have the camera fail to deliver a frame."""
         if self.next_frame < self.stop_at and AGENT not in self.network.held:
             number, self.next_frame = self.next_frame, self.next_frame + 1
+            self.noted[number] = "blink"
             self._agent_acts(self.agent.handle(ap.Missed(number, "source", "blink"), self.now))
+
+    def spool_frame(self) -> None:
+        """Have the agent put a frame of its memory into the spool, as it does when that runs full."""
+        if self.ring and AGENT not in self.network.held:
+            number = self.rng.choice(list(self.ring))
+            self.spool[number] = self.ring.pop(number)
+            self._agent_acts(self.agent.handle(ap.Spooled(number), self.now))
+
+    def drop(self) -> None:
+        """Have the camera deliver a frame that nothing can keep."""
+        if self.next_frame < self.stop_at and AGENT not in self.network.held:
+            number, self.next_frame = self.next_frame, self.next_frame + 1
+            self.noted[number] = "full"
+            self._agent_acts(self.agent.handle(ap.Missed(number, "agent", "full"), self.now))
 
     def stop(self) -> None:
         """Have the operator stop the acquisition."""
@@ -154,6 +216,8 @@ class World:
             self._next_report = self.now + REPORT_S
             self._workers_report()
         if AGENT not in self.network.held:
+            freed, self._lent = self._lent, 0
+            self._agent_acts(self.agent.handle(ap.Buffers(freed), self.now))
             self._agent_acts(self.agent.handle(ap.Tick(), self.now))
             self._finish()
         if HEAD not in self.network.held:
@@ -184,20 +248,38 @@ class World:
                 case ap.ToWorker(worker, message):
                     self._send(AGENT, worker, ("worker", worker, self._connections[worker], message))
                 case ap.SendFrame(worker, session, frame):
-                    assert frame.number in self.ring, "a frame is sent whose buffer was given back"
+                    if not self._read(frame.number):
+                        continue
                     data = m.FrameData(self.agent.run, session, frame.number, 0, frame.checksum, self._payload)
                     self._send(AGENT, worker, ("worker", worker, self._connections[worker], data))
                 case ap.Release(frames):
                     stored = self.disk.frames
                     for number in frames:
                         assert number in stored, f"frame {number} was given up before it was durable"
-                        del self.ring[number]
+                        if self.ring.pop(number, None) is None:
+                            self.spool.pop(number, None)  # or it was found damaged meanwhile
                 case ap.Finished(sealed):
                     self.sealed = sealed
                 case ap.Failed(error):
                     raise error
                 case _:
                     pass
+
+    def _read(self, number: int) -> bool:
+        """Read a frame that is to be sent; one in the spool takes a buffer, and now and then it is damaged."""
+        if number in self.ring:
+            return True
+        found_damaged = self.noted.get(number) == "damaged"
+        assert found_damaged or number in self.spool, "a frame is sent whose buffer was given back"
+        if found_damaged or self.rng.random() < self.damage:
+            self.spool.pop(number, None)
+            self.gone.add(number)
+            self.noted[number] = "damaged"
+            self._send(AGENT, AGENT, ("damaged", self.agent, number))
+            return False
+        self._lent += 1
+        assert self._lent <= BUFFERS, "more frames are read back than there are buffers"
+        return True
 
     def _head_acts(self, actions: list[hp.Action]) -> None:
         for action in actions:
@@ -209,7 +291,15 @@ class World:
                 case hp.Create(address, _):
                     self.run = Run("r", "n", "i", self.plan, {}, "store", keep_raw=False, opened_ns=0)
                     self._head_acts(self.head.handle(hp.RunCreated(self.run, "token", address), self.now))
+                case hp.Reopen(address, opening):
+                    assert self.run is not None
+                    assert opening.resume == self.run.id
+                    self.closed = False
+                    known = Ranges.of(self.disk.blocks)
+                    event = hp.RunCreated(self.run, "token", address, known, self.disk.stored)
+                    self._head_acts(self.head.handle(event, self.now))
                 case hp.Seal(run, losses):
+                    self.closed = True
                     ledger = Ledger(self.plan.frames).store(self.disk.stored).lose(losses)
                     rest = (Loss(a, b, "store", "no commit record") for a, b in ledger.unknown.spans)
                     self._head_acts(self.head.handle(hp.RunSealed(run, ledger.lose(rest), {}), self.now))
@@ -265,6 +355,9 @@ class World:
                     self._send(name, HEAD, ("from-tier", name, m.Ready(run)))
             case ("from-tier", name, message):
                 self._head_acts(self.head.handle(hp.FromWorker(name.encode(), message), self.now))
+            case ("damaged", agent, number):
+                if agent is self.agent:
+                    self._agent_acts(agent.handle(ap.Damaged(number, "damaged"), self.now))
             case ("written", name, block, frames):
                 self._written(name, block, frames)
 
@@ -278,7 +371,12 @@ class World:
         party = self._alive(name)
         if party is None:
             return  # it died before the commit record was there
+        if self.closed:  # a sealed store takes nothing; the worker tries again until the run is opened or forgotten
+            self._send(name, name, ("written", name, block, frames))
+            return
         before = self.disk.blocks.get(block, {})
+        if frames.items() <= before.items():  # a writer never replaces a record by one with fewer frames
+            frames = before
         assert before.keys() <= frames.keys(), "a block lost frames when it was written again"
         self.disk.blocks[block] = frames
         party.blocks.pop(block, None)
@@ -295,7 +393,8 @@ class World:
         """Complain unless all holds that must hold at every moment."""
         durable = self.disk.frames
         assert durable.items() <= self.captured.items(), "what is stored is not what was captured"
-        assert self.captured.keys() <= durable.keys() | self.ring.keys(), "a frame is neither durable nor held"
+        held = self.ring.keys() | self.spool.keys()
+        assert self.captured.keys() <= durable.keys() | held | self.gone, "a frame is neither durable nor held"
         told = set(self.agent.committed)
         assert told <= self.disk.blocks.keys(), (
             f"acknowledged, but not durable: blocks {told - self.disk.blocks.keys()}"
@@ -308,9 +407,15 @@ class World:
         ledger = self.sealed.ledger
         stored = {n for a, b in ledger["stored"] for n in range(a, b + 1)}
         lost = {n for loss in ledger["lost"] for n in range(loss["first"], loss["last"] + 1)}
-        assert stored == self.captured.keys() == self.disk.frames.keys()
-        assert lost == set(range(self.plan.frames)) - self.captured.keys()
+        assert stored == self.disk.frames.keys()
+        assert stored >= self.captured.keys() - self.gone
+        assert lost == set(range(self.plan.frames)) - stored
         assert (len(stored), len(lost)) == (ledger["frames_stored"], ledger["frames_lost"])
         assert self.sealed.status == ("incomplete" if lost else "complete")
         assert not self.ring, "frames are held for ever"
-        assert {loss["why"] for loss in ledger["lost"]} <= {"blink", "stopped"}
+        assert not self.spool, "frames lie in the spool for ever"
+        for loss in ledger["lost"]:
+            for number in range(loss["first"], loss["last"] + 1):
+                # An agent may have told that it was stopped before it died, and the first account stands.
+                whys = {self.noted[number]} if number in self.noted else {"stopped", "died"}
+                assert loss["why"] in whys or (self._patience_s < 1e6 and "was silent for" in loss["why"])
