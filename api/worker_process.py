@@ -48,6 +48,10 @@ class ReservingWriter:
         check_space(self.data, need, reserve_of(free_bytes(self.data)[1], self.reserve_bytes))
         return self.inner.write(block, parts)
 
+    def committed(self, block: int) -> Commit | None:
+        """Give a block's commit record, if there is a whole one."""
+        return self.inner.committed(block)
+
     def commit(self, commit: Commit) -> None:
         """Write the commit record."""
         self.inner.commit(commit)

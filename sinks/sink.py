@@ -39,6 +39,10 @@ class Sink(Protocol):
         """
         ...
 
+    def committed(self, block: int) -> Commit | None:
+        """Give the commit record of a block, if it is durable already and whole."""
+        ...
+
     def commit(self, commit: Commit) -> None:
         """Make a block's commit record durable: from here on the block counts as stored."""
         ...

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..stream.errors import StoreError
 from ..stream.model import Block, Commit, Plan, Product
 from .arrays import context, open_planned, write_whole
-from .commits import write_commit
+from .commits import DamagedRecordError, read_commit, write_commit
 from .failure import said
 from .folds import write_partial
 from .layout import merges, region, shard_file
@@ -65,6 +65,20 @@ class StoreWriter:
             return stored + sum(
                 write_partial(self.store, self.products[path], block.number, parts[path]) for path in self._folded
             )
+
+    def committed(self, block: int) -> Commit | None:
+        """Give the commit record of a block; see `sinks.sink.Sink.committed`.
+
+        Raises
+        ------
+        StoreError
+            It cannot be read.
+        """
+        with said(f"read the commit record of block {block} of {self.store}"):
+            try:
+                return read_commit(self.store, block)
+            except (FileNotFoundError, DamagedRecordError):
+                return None
 
     def commit(self, commit: Commit) -> None:
         """Make a block's commit record durable; see `sinks.sink.Sink.commit`.

@@ -41,6 +41,10 @@ class Writer(Protocol):
         """Write a block's products; durable at return; gives the bytes written."""
         ...
 
+    def committed(self, block: int) -> Commit | None:
+        """Give the commit record of a block, if it is durable already and whole."""
+        ...
+
     def commit(self, commit: Commit) -> None:
         """Write the commit record; durable at return."""
         ...

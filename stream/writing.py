@@ -129,6 +129,9 @@ class WritingThread:
 
     def _write(self, job: Job) -> Done:
         began = time.perf_counter()
+        earlier = self._earlier(job)
+        if earlier is not None:
+            return Done(job, self._message(job, earlier), time.perf_counter() - began)
         parts = job.reducer.finish()
         stored = self._writer.write(job.block, parts)
         raw = self._frame_bytes * len(job.frames)
@@ -145,6 +148,16 @@ class WritingThread:
         self._writer.commit(commit)
         return Done(job, self._message(job, commit), time.perf_counter() - began)
 
+    def _earlier(self, job: Job) -> Commit | None:
+        """Give the record of a block that is durable with these frames and more: it must not lose them.
+
+        An agent that died after its frames were durable, but before it heard so, comes back with those of its spool.
+        """
+        if len(job.frames) == job.block.count:
+            return None
+        earlier = self._writer.committed(job.block.number)
+        return earlier if earlier is not None and set(job.frames) <= set(earlier.frames) else None
+
     def _message(self, job: Job, commit: Commit) -> BlockDone:
         durable = Histogram()
         now = wall_ns()
@@ -153,7 +166,7 @@ class WritingThread:
         return BlockDone(
             run=self.run,
             block=commit.block,
-            frames=Ranges.of(f.number for f in job.frames),
+            frames=Ranges.of(f.number for f in commit.frames),
             raw_bytes=commit.raw_bytes,
             stored_bytes=commit.stored_bytes,
             reduced=(tuple(job.reduced.counts), job.reduced.total_s),

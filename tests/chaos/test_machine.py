@@ -39,9 +39,10 @@ class Faults(RuleBasedStateMachine):
         rate_hz=st.sampled_from((None, 20.0, 100.0)),
         workers=st.integers(1, 3),
         seed=st.integers(0, 2**16),
+        patience_s=st.sampled_from((1e9, 3.0)),
     )
-    def begin(self, shape, rate_hz, workers, seed):
-        self.world = World(random.Random(seed), Plan(shape, rate_hz=rate_hz), workers)
+    def begin(self, shape, rate_hz, workers, seed, patience_s):
+        self.world = World(random.Random(seed), Plan(shape, rate_hz=rate_hz), workers, patience_s)
 
     # --- what is meant to happen ---
 
@@ -129,6 +130,25 @@ class Faults(RuleBasedStateMachine):
     @rule()
     def head_dies(self):
         self.world.restart_head()
+
+    @rule()
+    def agent_dies(self):
+        self.world.restart_agent()
+
+    # --- the spool ---
+
+    @rule(frames=st.integers(1, 12))
+    def frames_go_to_the_spool(self, frames):
+        for _ in range(frames):
+            self.world.spool_frame()
+
+    @rule()
+    def frame_finds_no_place(self):
+        self.world.drop()
+
+    @rule(share=st.sampled_from((0.0, 0.3)))
+    def spool_is_damaged(self, share):
+        self.world.damage = share
 
     # --- the promise ---
 
