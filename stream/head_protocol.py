@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import messages as m
+from .holding import WHY_CHARACTERS
 from .keys import OPEN_DOOR, Permit
 from .ledger import Ledger
 from .model import Loss, Run
@@ -19,6 +20,8 @@ from .ranges import Ranges
 Address = bytes
 #: Entries of the ledger's lists that SEALED carries at most; the store has them all.
 SEALED_ENTRIES = 100
+#: Characters of the place of one loss.
+WHERE_CHARACTERS = 40
 #: Runs whose end is told again to an agent that asks.
 REMEMBERED_RUNS = 64
 
@@ -370,7 +373,8 @@ class HeadProtocol:
         if live is None or block >= len(live.run.plan.blocks):
             return []
         live.committed |= Ranges(((block, block),))
-        live.ledger = live.ledger.store(frames)
+        here = live.run.plan.blocks[block]
+        live.ledger = live.ledger.store(frames.within(here.first, here.last))
         return [Publish(run), *self._maybe_seal(live, now)]
 
     def _not_prepared(self, run: str, what: str) -> list[Action]:
@@ -397,6 +401,8 @@ class HeadProtocol:
         live = self.runs.pop(run, None)
         if live is None:
             return []
+        for worker in self.workers.values():
+            worker.ready.discard(run)
         sealed = self.remember(run, live.token, ledger, summary, live.run.instrument)
         told: list[Action] = [ToAgent(live.address, sealed)] if live.address else []
         return [*told, *(ToWorker(address, m.Over(run)) for address in self.workers)]
@@ -442,8 +448,12 @@ def _elsewhere(permit: Permit, investigation: str) -> m.Refuse:
 
 
 def _within(losses: tuple[Loss, ...], expected: int) -> list[Loss]:
-    """Keep only what the plan knows: an agent cannot lose frames that nobody expects."""
-    return [Loss(k.first, min(k.last, expected - 1), k.where, k.why) for k in losses if k.first < expected]
+    """Keep only what the plan knows, in few words: an agent cannot lose frames that nobody expects."""
+    return [
+        Loss(k.first, min(k.last, expected - 1), k.where[:WHERE_CHARACTERS], k.why[:WHY_CHARACTERS])
+        for k in losses
+        if k.first < expected
+    ]
 
 
 def _all_lost(ledger: Ledger, where: str, why: str) -> tuple[Loss, ...]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from heapq import heappop, heappush
+from itertools import pairwise
 from typing import Any, Literal
 
 from .model import Loss
@@ -38,12 +40,7 @@ class Ledger:
     def lose(self, losses: Iterable[Loss]) -> Ledger:
         """Account for lost frames; the first account of a frame stands, and a stored frame stays stored."""
         known = self.stored | self.lost
-        fresh: list[Loss] = []
-        for loss in losses:
-            pieces = [replace(loss, first=a, last=b) for a, b in known.outside(loss.first, loss.last)]
-            if pieces:
-                fresh += pieces
-                known |= Ranges(((loss.first, loss.last),))
+        fresh = [replace(k, first=a, last=b) for k in _once(losses) for a, b in known.outside(k.first, k.last)]
         if not fresh:
             return self
         return replace(self, losses=joined(sorted((*self.losses, *fresh), key=lambda k: k.first)))
@@ -93,6 +90,23 @@ def joined(losses: Iterable[Loss]) -> tuple[Loss, ...]:
         else:
             kept.append(loss)
     return tuple(kept)
+
+
+def _once(losses: Iterable[Loss]) -> list[Loss]:
+    """Cut losses so that none names a frame that an earlier one names; quick for many, however they overlap."""
+    told = list(losses)
+    edges = sorted({edge for loss in told for edge in (loss.first, loss.last + 1)})
+    waiting = sorted(range(len(told)), key=lambda k: told[k].first, reverse=True)
+    open_here: list[int] = []
+    once: list[Loss] = []
+    for first, after in pairwise(edges):
+        while waiting and told[waiting[-1]].first <= first:
+            heappush(open_here, waiting.pop())
+        while open_here and told[open_here[0]].last < first:
+            heappop(open_here)
+        if open_here:
+            once.append(replace(told[open_here[0]], first=first, last=after - 1))
+    return once
 
 
 def _without(losses: Iterable[Loss], known: Ranges) -> Iterable[Loss]:

@@ -147,6 +147,11 @@ class Block:
     extent: tuple[int, int, int]
 
     @property
+    def last(self) -> int:
+        """Last frame number of the block."""
+        return self.first + self.count - 1
+
+    @property
     def frames(self) -> range:
         """Frame numbers of the block."""
         return range(self.first, self.first + self.count)

@@ -44,6 +44,10 @@ class Ranges:
         """Take away the numbers of another set."""
         return Ranges(tuple(piece for first, last in self.spans for piece in other.outside(first, last)))
 
+    def within(self, first: int, last: int) -> Ranges:
+        """Give the part of the set that lies in an inclusive span."""
+        return Ranges(tuple((max(a, first), min(b, last)) for a, b in self.spans if a <= last and b >= first))
+
     def outside(self, first: int, last: int) -> Iterator[tuple[int, int]]:
         """Give the parts of an inclusive span that are not in the set; quick however large the set is."""
         at = first

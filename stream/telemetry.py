@@ -16,6 +16,8 @@ from .report import StageReport, stage_report
 BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 RATE_WINDOW_S = 5
 LATENCY_WINDOW_S = 10
+#: No count or number of a stage is larger: sums of them still fit into every format that carries them.
+MOST = 2**53
 
 
 class StageMeter:
@@ -116,6 +118,8 @@ def checked_stage(data: Mapping[str, Any]) -> StageReport:
         raise TypeError("a stage has a name and whole counts")
     if any(type(n) not in (int, float) or not math.isfinite(n) for n in numbers):
         raise TypeError("a stage's rates and times are finite numbers")
+    if any(not 0 <= n <= MOST for n in (*counts, *numbers, *(n for _, n in stage.buckets))):
+        raise ValueError(f"a stage's numbers are from 0 to {MOST}")
     if tuple(bound for bound, _ in stage.buckets) != BUCKETS_S:
         raise ValueError("a stage has other buckets")
     return stage
@@ -141,19 +145,23 @@ def _add(a: StageReport, b: StageReport) -> StageReport:
     return replace(
         a,
         rate_hz=a.rate_hz + b.rate_hz,
-        queue=a.queue + b.queue,
-        queue_capacity=a.queue_capacity + b.queue_capacity,
+        queue=_sum(a.queue, b.queue),
+        queue_capacity=_sum(a.queue_capacity, b.queue_capacity),
         p50_ms=_worst(a.p50_ms, b.p50_ms),
         p99_ms=_worst(a.p99_ms, b.p99_ms),
-        lost=a.lost + b.lost,
-        frames_total=a.frames_total + b.frames_total,
-        bytes_total=a.bytes_total + b.bytes_total,
-        buckets=tuple((bound, n + k) for (bound, n), (_, k) in zip(a.buckets, b.buckets, strict=True))
+        lost=_sum(a.lost, b.lost),
+        frames_total=_sum(a.frames_total, b.frames_total),
+        bytes_total=_sum(a.bytes_total, b.bytes_total),
+        buckets=tuple((bound, _sum(n, k)) for (bound, n), (_, k) in zip(a.buckets, b.buckets, strict=True))
         if a.buckets and b.buckets
         else a.buckets or b.buckets,
         duration_sum_s=a.duration_sum_s + b.duration_sum_s,
-        durations=a.durations + b.durations,
+        durations=_sum(a.durations, b.durations),
     )
+
+
+def _sum(a: int, b: int) -> int:
+    return min(a + b, MOST)
 
 
 def _worst(a: float | None, b: float | None) -> float | None:

@@ -275,21 +275,31 @@ class WorkerProtocol:
 
     def _ping(self, name: str, run: _Run, address: Address, ping: m.Ping) -> list[Action]:
         """Answer with all that may have been lost on the way; where frames were, have the agent join again."""
-        if ping.session == run.session and not all(self._has(run, n) for n in ping.sent):
+        if ping.session == run.session and not self._has_all(run, ping.sent.within(0, run.plan.frames - 1)):
             return [ToAgent(address, m.Refuse("frames were lost on the way", "join again", name))]
         state = (self._credit(name, run), ToAgent(address, m.Committed(name, run.committed)))
         return [ToAgent(address, m.Pong(name)), *state]
 
-    def _has(self, run: _Run, frame: int) -> bool:
-        if frame >= run.plan.frames or frame in run.parked:
-            return True
-        number = run.plan.blocks.block_of(frame).number
-        block = run.blocks.get(number)
-        return number in run.committed or (block is not None and frame in block.frames)
+    def _has_all(self, run: _Run, sent: Ranges) -> bool:
+        """Tell whether frames are here or durable; whole blocks at a time, for a peer may name any number of them."""
+        for first, last in sent.spans:
+            frame = first
+            while frame <= last:
+                at = run.plan.blocks.block_of(frame)
+                block = run.blocks.get(at.number)
+                if at.number in run.committed:
+                    frame = at.last
+                elif frame not in run.parked and (block is None or frame not in block.frames):
+                    return False
+                frame += 1
+        return True
 
     def _window(self, run: _Run) -> int:
-        frames = max(2, min(self.WINDOW_FRAMES, self.window_bytes // run.cost))
-        return 0 if self.draining else frames * run.cost
+        return 0 if self.draining else self._most(run) * run.cost
+
+    def _most(self, run: _Run) -> int:
+        """Frames that an agent may have under way, and so the most that can be parked here."""
+        return max(2, min(self.WINDOW_FRAMES, self.window_bytes // run.cost))
 
     def _credit(self, name: str, run: _Run) -> Action:
         return ToAgent(run.address or b"", m.Credit(name, run.session, run.granted))
@@ -317,6 +327,9 @@ class WorkerProtocol:
         actions: list[Action] = []
         if block is None:
             if len(run.blocks) >= run.slots:
+                if len(run.parked) >= self._most(run) and frame.number not in run.parked:
+                    what = "more frames were sent than credit allows"
+                    return [ToAgent(run.address or b"", m.Refuse(what, "wait for credit", name))]
                 run.parked[frame.number] = frame
                 return [Park(name, frame.number)]
             block = _Block(run.plan.blocks[number].count, flush=run.flushes.pop(number, None))
@@ -340,9 +353,13 @@ class WorkerProtocol:
     def _flush(self, name: str, run: _Run, number: int, frames: Ranges) -> list[Action]:
         if number in run.committed or number >= len(run.plan.blocks):
             return []
+        at = run.plan.blocks[number]
+        frames = frames.within(at.first, at.last)
         block = run.blocks.get(number)
-        if block is None:  # its frames are parked: the flush waits with them
-            run.flushes[number] = frames
+        if block is None:
+            # Where its frames are parked the flush waits with them; else it comes again when they are here.
+            if any(at.first <= n <= at.last for n in run.parked):
+                run.flushes[number] = frames
             return []
         block.flush = frames
         return self._maybe_write(name, number, block)

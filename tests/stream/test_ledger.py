@@ -26,6 +26,8 @@ def test_ranges_are_sets(a, b):
     assert list(ra | rb) == sorted(a | b)
     assert list(ra - rb) == sorted(a - b)
     assert all((n in ra) == (n in a) for n in range(-1, 62))
+    if b:
+        assert ra.within(min(b), max(b)) == Ranges.of(n for n in a if min(b) <= n <= max(b))
 
 
 @given(numbers)

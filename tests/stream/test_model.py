@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from octostream.stream.errors import UsageError
 from octostream.stream.model import BLOCK_BYTES, BLOCK_FRAMES, BLOCK_SECONDS, Plan
@@ -13,6 +13,7 @@ plans = st.builds(
 )
 
 
+@settings(deadline=None)  # a plan may have millions of frames
 @given(plans)
 def test_blocks_cut_the_plan_without_gap_or_overlap(plan):
     expected = 0

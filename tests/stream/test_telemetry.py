@@ -1,6 +1,7 @@
 import threading
 from dataclasses import asdict
 
+import msgpack
 import numpy as np
 import pytest
 from hypothesis import given
@@ -71,6 +72,12 @@ def test_stages_add_up_and_totals_stay():
     assert stage_report(asdict(total)) == total
 
 
+def test_sums_of_what_strangers_say_can_still_be_sent():
+    most = checked_stage({**asdict(StageMeter("send").report(1.0)), "bytes_total": 2**53, "queue": 2**53})
+    total = add_stages([most] * 5000)
+    assert msgpack.unpackb(msgpack.packb(asdict(total)))["bytes_total"] == 2**53
+
+
 def test_report_survives_json():
     stage = StageMeter("send").report(1.0)
     report = ServiceReport(1, "IDLE", "ready", stages=(stage,), disk_free_bytes=5, write_bytes_per_s=2.0)
@@ -108,6 +115,9 @@ def test_reporting_while_another_thread_observes():
         {"buckets": ((0.5, 1),)},
         {"p50_ms": "slow"},
         {"lost": True},
+        {"queue": -1},
+        {"frames_total": 2**64 - 1},
+        {"rate_hz": 1e300},
     ],
 )
 def test_stage_of_a_stranger_is_checked(change):
