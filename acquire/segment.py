@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from .spool_record import ALIGNMENT, RecordLayout, is_blank
 #: What a file system refuses as direct I/O is tried again through the page cache.
 REFUSED = (errno.EINVAL, errno.EOPNOTSUPP)
 #: What reading gives where the disk or the file is damaged, rather than the process hindered.
-DAMAGE = (errno.EIO, errno.ENOENT, errno.EISDIR, errno.ELOOP, errno.ENODATA, errno.EUCLEAN, errno.EBADMSG)
+DAMAGE = (errno.EIO, errno.ENOENT, errno.EISDIR, errno.ENODATA, errno.EUCLEAN, errno.EBADMSG)
 
 
 def segment_path(directory: Path, sequence: int) -> Path:
@@ -64,7 +64,7 @@ def scan(path: Path, layout: RecordLayout, capacity: int) -> Scan:
     Raises
     ------
     OSError
-        The process is hindered: by permissions, or too many open files.
+        The process is hindered, by permissions for example, or the disk does not answer at all.
     """
     frames: dict[int, Frame] = {}
     damaged = 0
@@ -81,7 +81,7 @@ def scan(path: Path, layout: RecordLayout, capacity: int) -> Scan:
                 elif not is_blank(block):
                     damaged += 1
     except OSError as error:
-        if error.errno not in DAMAGE:
+        if error.errno not in (errno.ENOENT, errno.ELOOP):  # gone, or something else in its place
             raise
         return Scan({}, 1, 0)
     return Scan(frames, damaged, status.st_size)
@@ -89,7 +89,10 @@ def scan(path: Path, layout: RecordLayout, capacity: int) -> Scan:
 
 def _blocks(handle: int, stride: int, count: int) -> Iterator[bytes]:
     """Give the header block of each record; what the disk cannot read is given as something that no header is."""
-    os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_RANDOM)  # headers are far apart: reading ahead would read the pixels
+    with suppress(OSError):  # it is advice
+        os.posix_fadvise(
+            handle, 0, 0, os.POSIX_FADV_RANDOM
+        )  # headers are far apart: reading ahead would read the pixels
     for slot in range(count):
         try:
             yield os.pread(handle, ALIGNMENT, slot * stride)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +77,8 @@ class SegmentReader:
             self._direct = False
         with opened(path) as handle:
             count = _read_all(handle, into, offset, direct=False)
-            os.posix_fadvise(handle, offset, into.nbytes, os.POSIX_FADV_DONTNEED)
+            with suppress(OSError):  # it is advice
+                os.posix_fadvise(handle, offset, into.nbytes, os.POSIX_FADV_DONTNEED)
             return count
 
     def _read_direct(self, handle: int, offset: int, into: memoryview) -> int:

@@ -107,7 +107,8 @@ class SegmentWriter:
         """
         os.fdatasync(self._handle)
         if not self.direct:  # written pages are of no use to anybody: the frames are in the agent's ring
-            os.posix_fadvise(self._handle, 0, 0, os.POSIX_FADV_DONTNEED)
+            with suppress(OSError):  # it is advice
+                os.posix_fadvise(self._handle, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def close(self) -> None:
         """Close the file."""

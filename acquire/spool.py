@@ -149,6 +149,8 @@ class Spool:
         places = without_torn(contents, directory)
         journal = Journal(directory, contents.facts)
         journal.lose(contents.damaged)
+        with suppress(SpoolError):  # on a full disk what waits can still be sent; the next sync tries again
+            journal.sync()
         segments = {n: (segment_path(directory, n), found.nbytes) for n, found in contents.segments.items()}
         account = SpoolAccount()
         account.take_up(places, segments, {n for n, found in contents.segments.items() if found.damaged})
@@ -315,12 +317,10 @@ class Spool:
 
     def close(self) -> None:
         """Leave the spool as it is, for another process to open."""
-        if self._closed:
-            return
-        self._closed = True
-        self._writer.close()
-        self._journal.close()
-        self._lock.close()
+        if not self._closed:
+            with suppress(SpoolError):  # what must be durable was synced; the rest is better written down than not
+                self._journal.sync()
+            self._release()
 
     def discard(self) -> None:
         """Remove the spool with all that is in it.
@@ -332,7 +332,14 @@ class Spool:
         """
         with told(f"remove the spool {self.id}"):
             remove(self.directory)
-        self.close()
+        self._release()
+
+    def _release(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._writer.close()
+            self._journal.close()
+            self._lock.close()
 
 
 def remove(directory: Path) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import pytest
 import xxhash
 from numpy.typing import NDArray
 from octostream.acquire.spool import Spool
@@ -53,3 +58,19 @@ def get(spool: Spool, number: int) -> NDArray[np.uint16]:
 def make(folder: Path, **options: Any) -> Spool:
     plan = options.pop("plan", PLAN)
     return Spool.create(folder, opening(plan), TO, options.pop("limit_bytes", 2**30))
+
+
+@contextmanager
+def quick_folder() -> Iterator[Path]:
+    """Give a folder in memory, where that is possible: tests of many states would mostly wait for the disk."""
+    memory = Path("/dev/shm")
+    with TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
+        yield Path(folder)
+
+
+@contextmanager
+def segments_of_records(count: int) -> Iterator[None]:
+    """Make segments so small that they come and go."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("octostream.acquire.spool_record.SEGMENT_BYTES", count * STRIDE)
+        yield
