@@ -42,11 +42,14 @@ class Scan:
         Places where something else stands than a record of this run.
     nbytes : int
         Bytes of the file.
+    used_bytes : int
+        Bytes up to the end of the last record; the rest is room that was never used.
     """
 
     frames: dict[int, Frame]
     damaged: int
     nbytes: int
+    used_bytes: int
 
 
 def scan(path: Path, layout: RecordLayout, capacity: int) -> Scan:
@@ -67,24 +70,27 @@ def scan(path: Path, layout: RecordLayout, capacity: int) -> Scan:
         The process is hindered, by permissions for example, or the disk does not answer at all.
     """
     frames: dict[int, Frame] = {}
-    damaged = 0
+    damaged = used = 0
     try:
         with opened(path, os.O_NONBLOCK | os.O_NOFOLLOW) as handle:
             status = os.fstat(handle)
             if not stat.S_ISREG(status.st_mode):
-                return Scan({}, 1, 0)
+                return Scan({}, 1, 0, 0)
             slots = min(capacity, -(-status.st_size // layout.stride))
             for slot, block in enumerate(_blocks(handle, layout.stride, slots)):
+                if is_blank(block):
+                    continue
+                used = slot + 1
                 frame = layout.frame(block)
                 if frame is not None and slot * layout.stride + ALIGNMENT + layout.frame_bytes <= status.st_size:
                     frames[slot] = frame
-                elif not is_blank(block):
+                else:
                     damaged += 1
     except OSError as error:
         if error.errno not in (errno.ENOENT, errno.ELOOP):  # gone, or something else in its place
             raise
-        return Scan({}, 1, 0)
-    return Scan(frames, damaged, status.st_size)
+        return Scan({}, 1, 0, 0)
+    return Scan(frames, damaged, status.st_size, min(used * layout.stride, status.st_size))
 
 
 def _blocks(handle: int, stride: int, count: int) -> Iterator[bytes]:

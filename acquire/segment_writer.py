@@ -41,6 +41,7 @@ class SegmentWriter:
         self.path = path
         self.capacity = capacity
         self.written = 0
+        self._closed = False
         self._layout = layout
         self._block = aligned(layout.stride)
         self._handle, self.direct = _create(path)
@@ -53,8 +54,8 @@ class SegmentWriter:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the file."""
-        return self.capacity * self._layout.stride
+        """Bytes of the file: room for all records, once closed those that there are."""
+        return (self.written if self._closed else self.capacity) * self._layout.stride
 
     @property
     def full(self) -> bool:
@@ -111,9 +112,11 @@ class SegmentWriter:
                 os.posix_fadvise(self._handle, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file and give back the room that was not needed."""
         with suppress(OSError):  # nothing depends on it: what must be durable was synced
-            os.close(self._handle)
+            os.ftruncate(self._handle, self.written * self._layout.stride)
+            self._closed = True
+        os.close(self._handle)
 
 
 def _create(path: Path) -> tuple[int, bool]:

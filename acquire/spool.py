@@ -7,6 +7,7 @@ spool is named as lost, or was never reported.
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import time
@@ -25,7 +26,7 @@ from ..stream.ranges import Ranges
 from .durable import sync_folder
 from .journal import Journal
 from .journal_facts import Facts
-from .segment import segment_path
+from .segment import Scan, segment_path
 from .segment_reader import SegmentReader
 from .spool_account import Place, SpoolAccount
 from .spool_contents import layout_of, read_contents, without_torn
@@ -148,10 +149,13 @@ class Spool:
         contents = read_contents(directory)
         places = without_torn(contents, directory)
         journal = Journal(directory, contents.facts)
-        journal.lose(contents.damaged)
+        damaged = contents.damaged
+        journal.lose(damaged)
         with suppress(SpoolError):  # on a full disk what waits can still be sent; the next sync tries again
             journal.sync()
         segments = {n: (segment_path(directory, n), found.nbytes) for n, found in contents.segments.items()}
+        if not damaged:  # else what looks like unused room may be what is missing
+            segments = {n: (path, _cut(path, contents.segments[n])) for n, (path, _) in segments.items()}
         account = SpoolAccount()
         account.take_up(places, segments, {n for n, found in contents.segments.items() if found.damaged})
         left: dict[int, list[int]] = {}
@@ -318,6 +322,7 @@ class Spool:
     def close(self) -> None:
         """Leave the spool as it is, for another process to open."""
         if not self._closed:
+            self._writer.close()  # first, because it gives back room that the journal may need
             with suppress(SpoolError):  # what must be durable was synced; the rest is better written down than not
                 self._journal.sync()
             self._release()
@@ -354,6 +359,15 @@ def remove(directory: Path) -> None:
         with suppress(FileNotFoundError):
             (directory / name).unlink()
     shutil.rmtree(directory)
+
+
+def _cut(path: Path, found: Scan) -> int:
+    """Give back the room that a killed process had no use for yet; gives the bytes that the file has then."""
+    if found.used_bytes < found.nbytes:
+        with suppress(OSError):  # then it counts as used
+            os.truncate(path, found.used_bytes)
+            return found.used_bytes
+    return found.nbytes
 
 
 def _new_id(now_ns: int) -> str:

@@ -108,10 +108,11 @@ class SpoolAccount:
             self._places[place.frame.number] = place
             self._segments[place.segment].waiting += 1
 
-    def end(self, segment: int) -> None:
+    def end(self, segment: int, nbytes: int) -> None:
         """Account for a segment that is written no more."""
         with self._lock:
             self._segments[segment].growing = False
+            self._segments[segment].nbytes = nbytes
             self._doom([segment])
         self.remove_doomed()
 

@@ -22,6 +22,8 @@ from .spool_record import RecordLayout, capacity_of
 
 #: Bytes of a disk (at most 2 % of it) that no spool fills: other programs of the instrument write there too.
 RESERVE_BYTES = 512 * 2**20
+#: A spool is cut into at least so many segments, so that space comes back in small parts.
+PARTS = 8
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -97,8 +99,8 @@ class SpoolWriter:
         """Close the file that is being written; what is not synced may be lost."""
         if self._segment is not None:
             self._segment.close()
+            self._account.end(self._sequence, self._segment.nbytes)
             self._segment = None
-            self._account.end(self._sequence)
 
     def _next_segment(self, number: int) -> SegmentWriter:
         self._sync_segment([number])
@@ -130,7 +132,7 @@ class SpoolWriter:
         free = (disk.f_bavail * disk.f_frsize - reserve) // stride
         if free < 1:
             raise self._full("the disk's reserve", number)
-        return min(capacity_of(self._layout), free, allowed)
+        return min(capacity_of(self._layout), max(1, self._limit_bytes // PARTS // stride), free, allowed)
 
     def _sync_segment(self, also: list[int]) -> None:
         if self._segment is None or not self._unsynced:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from octostream.acquire.durable import write_at
-from octostream.acquire.segment import scan, segment_path, segments_of
+from octostream.acquire.segment import Scan, scan, segment_path, segments_of
 from octostream.acquire.segment_reader import SegmentReader
 from octostream.acquire.segment_writer import SegmentWriter
 from octostream.acquire.spool_errors import DamagedFrameError, SpoolError
@@ -40,9 +40,10 @@ def read(path, slot, number, layout=LAYOUT):
 def test_records_lie_at_whole_pages_and_say_what_they_are(tmp_path):
     path = segment_path(tmp_path, 3)
     writer = write(path, 4, 8)
-    assert writer.nbytes == path.stat().st_size == 5 * 8192
+    assert writer.nbytes == path.stat().st_size == 2 * 8192
+    os.truncate(path, 5 * 8192)
     found = scan(path, LAYOUT, 5)
-    assert (found.frames, found.damaged, found.nbytes) == ({0: frame(4), 1: frame(8)}, 0, 5 * 8192)
+    assert found == Scan({0: frame(4), 1: frame(8)}, 0, 5 * 8192, 2 * 8192)
     np.testing.assert_array_equal(read(path, 1, 8), pixels(8))
     assert segments_of(tmp_path) == {3: path}
 
@@ -182,6 +183,15 @@ def test_file_systems_without_direct_io_get_ordinary_writes(tmp_path, monkeypatc
     np.testing.assert_array_equal(read(path, 1, 2), pixels(2))
 
 
+def test_room_is_taken_before_it_is_used_and_what_is_left_over_is_given_back(tmp_path):
+    writer = SegmentWriter(tmp_path / "segment-00000001", LAYOUT, 5)
+    writer.write(frame(1), pixels(1))
+    status = writer.path.stat()
+    assert writer.nbytes == status.st_size == 5 * 8192 <= status.st_blocks * 512
+    writer.close()
+    assert writer.nbytes == writer.path.stat().st_size == 8192
+
+
 def test_what_cannot_be_made_leaves_nothing(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -239,8 +249,7 @@ def test_what_is_not_a_file_is_a_damaged_segment(tmp_path):
     (tmp_path / "segment-00000004.bak").write_text("")
     assert list(segments_of(tmp_path)) == [1, 2, 3]
     for path in segments_of(tmp_path).values():
-        found = scan(path, LAYOUT, 5)
-        assert (found.frames, found.damaged, found.nbytes) == ({}, 1, 0)
+        assert scan(path, LAYOUT, 5) == Scan({}, 1, 0, 0)
 
 
 def test_a_huge_file_is_not_looked_through(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -102,6 +103,22 @@ def test_space_comes_back_as_soon_as_a_segment_is_forgotten(spool):
     again.forget(again.frames)
     assert (segments(again), again.used_bytes) == ([], 0)
     again.close()
+
+
+def test_a_killed_process_leaves_no_room_unused(spool):
+    """What was taken beforehand and never written is given back when the spool is opened."""
+    put(spool, 0, 1, 2)
+    spool.sync()
+    directory = spool.directory.with_name("copy")
+    shutil.copytree(spool.directory, directory)
+    assert sum(p.stat().st_size for p in directory.glob("segment-*")) == spool.used_bytes > 100 * STRIDE
+    again = Spool.open(directory)
+    assert again.used_bytes == 3 * STRIDE == sum(p.stat().st_size for p in directory.glob("segment-*"))
+    assert again.frames == Ranges(((0, 2),))
+    put(again, 3)
+    assert again.sync() == Ranges(((3, 3),))
+    again.close()
+    assert again.used_bytes == 4 * STRIDE
 
 
 @pytest.mark.usefixtures("small_segments")

@@ -246,6 +246,20 @@ def test_damage_found_at_opening_stays_known(whole):
         spool.close()
 
 
+def test_room_is_not_given_back_where_something_is_missing(whole):
+    """The header is gone, but somebody may want to look at the pixels behind it."""
+    with quick_folder() as folder, segments_of_records(3):
+        for name, data in whole.items():
+            (folder / name).write_bytes(data)
+        data = bytearray(whole["segment-00000003"])
+        data[STRIDE : STRIDE + 4096] = bytes(4096)
+        (folder / "segment-00000003").write_bytes(data)
+        spool = Spool.open(folder)
+        assert [k.first for k in spool.losses if k.where == "spool"] == [7]
+        assert (folder / "segment-00000003").read_bytes() == data
+        spool.close()
+
+
 def test_a_segment_of_which_nothing_can_be_read_is_not_thrown_away(whole):
     with quick_folder() as folder, segments_of_records(3):
         for name, data in whole.items():
