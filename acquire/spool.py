@@ -223,7 +223,7 @@ class Spool:
         Parameters
         ----------
         frame : Frame
-            Not in the spool yet; the checksum is that of the pixels.
+            Not in the spool yet, or named by an error since; the checksum is that of the pixels.
         pixels : uint16 (y, x), counts
             Free again at return.
 
@@ -232,7 +232,8 @@ class Spool:
         SpoolFullError
             The limit, or the reserve of the disk, is reached. What is in the spool is not affected.
         SpoolError
-            It cannot be written. ``frames`` names it, and those that were not durable yet and are given up with it.
+            It cannot be written. ``frames`` names it, and those before it that will not become durable either: they can
+            still be read where they are whole, and may be appended again.
         """
         self._writer.append(frame, pixels)
 
@@ -242,8 +243,8 @@ class Spool:
         Raises
         ------
         SpoolError
-            ``frames`` names those that are given up: what a disk once failed to keep is not asked for again. Others
-            are reported by the next call.
+            ``frames`` names those that will not become durable, as for `append`: what a disk once failed to keep it is
+            not asked for again. Others are reported by the next call.
         """
         return self._writer.sync()
 

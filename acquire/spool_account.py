@@ -103,10 +103,14 @@ class SpoolAccount:
             self._segments[segment] = _Stored(path, nbytes, growing=True)
 
     def put(self, place: Place) -> None:
-        """Account for a frame."""
+        """Account for a frame; one that was here before lies at the new place from now on."""
         with self._lock:
+            before = self._places.get(place.frame.number)
             self._places[place.frame.number] = place
             self._segments[place.segment].waiting += 1
+            if before is not None:
+                self._segments[before.segment].waiting -= 1
+                self._doom([before.segment])
 
     def end(self, segment: int, nbytes: int) -> None:
         """Account for a segment that is written no more."""

@@ -30,8 +30,8 @@ class SpoolError(OctostreamError):
     what, remedy : str
         As for every error.
     frames : Ranges
-        Frames that are not in the spool because of this: those that were to be written, and earlier ones that can no
-        longer be trusted. Whoever gave them still has to keep them.
+        Frames that will not become durable here because of this: the one that was to be written, and earlier ones of
+        the same file. Whoever still has them may append them again.
     """
 
     def __init__(self, what: str, remedy: str = "", frames: Ranges | None = None) -> None:
@@ -57,7 +57,7 @@ def failure(doing: str, cause: OSError, frames: Ranges | None = None) -> SpoolEr
     cause : OSError
         What the system said.
     frames : Ranges, optional
-        Frames that are not in the spool because of it.
+        Frames that will not become durable because of it.
     """
     said = os.strerror(cause.errno) if cause.errno else str(cause)
     return SpoolError(f"cannot {doing}: {said}", _REMEDIES.get(cause.errno or 0, "see the system's message"), frames)

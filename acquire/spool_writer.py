@@ -152,19 +152,18 @@ class SpoolWriter:
             try:
                 _sync_file(segment_path(self._directory, sequence))
             except OSError as error:
-                raise self._out(error, numbers) from error
+                raise self._untrusted(error, numbers) from error
             self._synced += numbers
             self._names_synced = False
 
     def _given_up(self, error: OSError, numbers: list[int]) -> SpoolError:
         """Trust nothing that was not durable in a segment that failed, and write it no more."""
-        raised = self._out(error, numbers)
+        raised = self._untrusted(error, numbers)
         self.close()
         return raised
 
-    def _out(self, error: OSError, numbers: list[int]) -> SpoolError:
-        self._account.take_out(numbers)
-        self._account.remove_doomed()
+    def _untrusted(self, error: OSError, numbers: list[int]) -> SpoolError:
+        """Never report these durable; they can still be read where they are whole, which reading checks."""
         self._unsynced = [n for n in self._unsynced if n not in numbers]
         self._synced = [n for n in self._synced if n not in numbers]
         return self._failure(error, numbers)

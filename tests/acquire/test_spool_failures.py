@@ -85,6 +85,7 @@ class Agent:
         self.unsynced: set[int] = set()
         self.durable: set[int] = set()
         self.forgotten: set[int] = set()
+        self.given_up: set[int] = set()
         self.errors: list[OctostreamError] = []
 
     def work(self, folder):
@@ -124,14 +125,19 @@ class Agent:
         self.append(spool, first + 9)
         with self.tolerant():
             spool.ended("stopped")
-        assert set(spool.frames) == self.durable | self.unsynced
+        known = self.durable | self.unsynced
+        assert known <= set(spool.frames) <= known | self.given_up
         for number in spool.frames:
             with self.tolerant():
                 get(spool, number)
+        for number in sorted(self.given_up):
+            self.append(spool, number)
+        self.sync(spool)
 
     def append(self, spool, number):
         with self.giving_up(spool):
             spool.append(frame(number), pixels(number))
+            self.given_up.discard(number)
             self.unsynced.add(number)
 
     def sync(self, spool):
@@ -150,13 +156,14 @@ class Agent:
             self.errors.append(error)
             given_up = set(error.frames)
             assert not given_up & self.durable, "what was reported durable is given up"
-            assert not given_up & set(spool.frames)
+            self.given_up |= given_up
             self.unsynced -= given_up
 
     def forget(self, spool, numbers):
         spool.forget(numbers)
         self.durable -= numbers
         self.unsynced -= numbers
+        self.given_up -= numbers
         self.forgotten |= numbers
 
     @contextmanager
@@ -206,6 +213,37 @@ def every(names, code, *, short=False):
 def test_each_call_fails_once(name, code):
     count = every((name,), code)
     assert count or name == "pwritev"
+
+
+@pytest.mark.parametrize(("failing", "records"), [("fdatasync", 3), ("pwrite", 4)])
+def test_what_a_disk_failed_to_keep_is_named_and_can_be_given_again(failing, records):
+    """With three records a segment the fourth frame begins a new one, and the first is made durable before that."""
+    disk = Disk((failing,), MOST, errno.EIO)
+    with quick_folder() as folder, segments_of_records(records), disk.in_place():
+        spool = make(folder)
+        for number in (0, 1):
+            spool.append(frame(number), pixels(number))
+        assert set(spool.sync()) == {0, 1}
+        spool.append(frame(2), pixels(2))
+        disk.nth = disk.calls + 1
+        with pytest.raises(SpoolError, match="Input/output error") as error:
+            spool.append(frame(3), pixels(3))
+        named = {2, 3}
+        assert set(error.value.frames) == named
+        assert set(spool.frames) == {0, 1, 2}
+        if failing == "pwrite":  # it was written, and only cannot be relied on
+            get(spool, 2)
+        for number in named:
+            spool.append(frame(number), pixels(number))
+        assert set(spool.sync()) == named
+        spool.close()
+        again = Spool.open(spool.directory)
+        assert set(again.frames) == {0, 1, 2, 3}
+        for number in again.frames:
+            get(again, number)
+        again.forget(again.frames)
+        assert again.used_bytes == 0
+        again.close()
 
 
 @pytest.mark.parametrize("name", ["pwrite", "write"])
