@@ -18,6 +18,7 @@ from ..sinks.disk import free_bytes, reserve_of
 from ..sinks.keeper import StoreKeeper
 from ..sinks.reading import read_ledger
 from ..sinks.registry import Registry
+from ..sinks.runfile import run_file
 from ..stream import head_protocol as hp
 from ..stream import messages as m
 from ..stream.clock import monotonic_s, wall_ns
@@ -38,8 +39,10 @@ from .tokens import read_token, write_token
 from .verdict import LiveRun, Situation, decide, slow_since
 
 REPORT_S = 0.5
-#: Pause before a store that cannot be sealed is tried again.
-SEAL_AGAIN_S = 2.0
+#: Pause before a store that cannot be published or sealed is tried again.
+AGAIN_S = 2.0
+#: A store that is not there for so long has been removed; network disks may lose sight of one for a moment.
+REMOVED_S = 5.0
 #: Runs stay in the report for so long after they are sealed, so that nobody misses how one ended.
 SHOW_SEALED_S = 60.0
 LINGER_MS = 500
@@ -113,8 +116,9 @@ class Head:
         self._workers: dict[str, tuple[WorkerReport, dict[str, StageReport], float]] = {}
         self._retired: dict[str, StageReport] = {}
         self._publish = StageMeter("publish")
-        self._unpublished: set[str] = set()
+        self._unpublished: dict[str, float] = {}
         self._unsealed: dict[str, tuple[float, tuple[Loss, ...]]] = {}
+        self._missing: dict[str, float] = {}
         self._sealed: deque[tuple[float, RunReport]] = deque()
         self._written: deque[tuple[float, int]] = deque()
         self._malformed = 0
@@ -156,6 +160,7 @@ class Head:
                 self._act(self._protocol.handle(hp.Tick(), looked))
                 if now >= self._next_report:
                     self._next_report = now + REPORT_S
+                    self._look_for_stores(now)
                     publish_report(self._copies, self._report(now))
         finally:
             self._agents.close(LINGER_MS)  # an agent may just be told how its run ended
@@ -228,7 +233,7 @@ class Head:
                 case hp.Reopen(address, opening, permit):
                     self._reopen(address, opening, permit)
                 case hp.Publish(run):
-                    self._unpublished.add(run)
+                    self._unpublished.setdefault(run, 0.0)
                 case hp.Seal(run, losses):
                     self._seal(run, losses)
 
@@ -254,8 +259,12 @@ class Head:
         try:
             write_token(Path(request.run.store), token)
             self._registry.add(RunAccount(request.run).report(None, "recording", None))
-        except OctostreamError:
+        except OctostreamError as error:
             shutil.rmtree(request.run.store, ignore_errors=True)
+            # Refused in its last step, the entry may have been made all the same.
+            with suppress(OctostreamError):
+                entered = RunAccount(request.run).report(None, "incomplete", None, wall_ns())
+                self._registry.update(replace(entered, reason=str(error)))
             raise
         return keeper
 
@@ -303,15 +312,15 @@ class Head:
         account = self._accounts[row.id] = RunAccount(keeper.run)
         account.raw_bytes = sum(c.raw_bytes for c in commits.values())
         account.stored_bytes = sum(c.stored_bytes for c in commits.values())
-        self._unpublished.add(row.id)
+        self._unpublished[row.id] = 0.0
         log.info("run taken up again", run=row.id, blocks=len(commits))
         event = hp.RunCreated(keeper.run, token, address, Ranges.of(commits), stored)
         self._act(self._protocol.handle(event, monotonic_s()))
 
     def _publish_all(self) -> None:
-        for run in list(self._unpublished):
+        for run in [r for r, due in self._unpublished.items() if monotonic_s() >= due]:
             live = self._protocol.runs.get(run)
-            self._unpublished.discard(run)
+            del self._unpublished[run]
             if live is None or run not in self._keepers:
                 continue
             began = monotonic_s()
@@ -319,48 +328,73 @@ class Head:
                 self._keepers[run].publish(live.committed)
             except StoreError as error:
                 log.warning("run cannot be published yet", run=run, why=str(error))
-                self._unpublished.add(run)
+                self._accounts[run].trouble = str(error)
+                self._unpublished[run] = monotonic_s() + AGAIN_S
                 continue
+            self._accounts[run].trouble = ""
             now = monotonic_s()
             self._publish.observe(now, now - began, live.run.plan.blocks[0].count)
 
     def _seal(self, run: str, losses: tuple[Loss, ...]) -> None:
         """Finish a store; while its disk refuses, the run stays open and sealing is tried again."""
-        keeper = self._keepers[run]
+        keeper, account = self._keepers[run], self._accounts[run]
         live = self._protocol.runs[run]
         try:
-            ledger = keeper.seal(losses)
+            ledger = live.ledger = keeper.seal(losses)
+            report = account.report(live, ledger.status, sustained_hz(keeper.committed().values()), wall_ns())
+            self._registry.update(report)
         except StoreError as error:
             log.warning("run cannot be sealed yet", run=run, why=str(error))
-            self._unsealed[run] = (monotonic_s() + SEAL_AGAIN_S, losses)
+            account.trouble = str(error)
+            self._unsealed[run] = (monotonic_s() + AGAIN_S, losses)
             return
         except Exception as error:  # noqa: BLE001 - one run must not take the others down, now and at every restart
             self._set_aside(run, repr(error))
             return
-        live.ledger = ledger
-        rate = sustained_hz(keeper.committed().values())
-        account = self._accounts.pop(run)
-        self._retire(account.stages)
-        report = account.report(live, ledger.status, rate, wall_ns())
-        self._registry.update(report)
-        self._sealed.append((monotonic_s(), report))
-        self._next_report = 0.0  # how a run ended is told at once
-        del self._keepers[run]
+        self._show_end(run, report)
         log.info("run sealed", run=run, status=ledger.status, stored=report.stored, lost=report.lost)
         self._act(self._protocol.handle(hp.RunSealed(run, ledger, summary(report)), monotonic_s()))
 
+    def _show_end(self, run: str, report: RunReport) -> None:
+        """Let go of a run that is over, and tell at once how it ended."""
+        self._retire(self._accounts.pop(run).stages)
+        del self._keepers[run]
+        self._sealed.append((monotonic_s(), report))
+        self._next_report = 0.0
+
     def _set_aside(self, run: str, why: str) -> None:
         """Give up a run that cannot be sealed for a reason that time does not heal; its store stays as it is."""
-        live, account = self._protocol.runs.pop(run), self._accounts.pop(run)
-        log.error("run is set aside", run=run, why=why)
-        report = account.report(live, "incomplete", None, wall_ns())
-        self._registry.update(replace(report, reason=f"could not be sealed: {why}"))
-        del self._keepers[run]
+        report = self._accounts[run].report(self._protocol.runs[run], "incomplete", None, wall_ns())
+        refusal = m.Refuse(f"the run could not be sealed ({why[:200]})", "see with `octostream verify` what it holds")
+        self._give_up(run, replace(report, reason=f"could not be sealed: {why}"), refusal)
+
+    def _give_up(self, run: str, report: RunReport, refusal: m.Refuse) -> None:
+        log.error("run is given up", run=run, why=report.reason)
+        try:
+            self._registry.update(report)
+        except StoreError as error:  # it is still open there: the next life of the head comes to the same end
+            log.error("the registry does not know", run=run, why=str(error))
+        live = self._protocol.runs.pop(run)
+        self._show_end(run, report)
+        self._unsealed.pop(run, None)
         if live.address:
-            refusal = m.Refuse(
-                f"the run could not be sealed ({why[:200]})", "see with `octostream verify` what it holds"
-            )
             self._agents.send(live.address, encode(refusal))
+
+    def _look_for_stores(self, now: float) -> None:
+        """Give up runs whose store was removed; where the whole data directory is away, it may come back."""
+        here = _there(registry_file(self._data))
+        for run in list(self._keepers):
+            store = Path(self._protocol.runs[run].run.store)
+            if not here or _there(run_file(store)):
+                self._missing.pop(run, None)
+            elif now - self._missing.setdefault(run, now) > REMOVED_S:
+                del self._missing[run]
+                self._removed(run, f"its store {store} was removed")
+
+    def _removed(self, run: str, why: str) -> None:
+        report = self._accounts[run].report(self._protocol.runs[run], "incomplete", None, wall_ns())
+        refusal = m.Refuse(f"the run has ended: {why}", "check who removed it, and open a new run")
+        self._give_up(run, replace(report, stored=0, lost=report.expected, reason=why), refusal)
 
     # --- the report ---
 
@@ -405,7 +439,7 @@ class Head:
         account = self._accounts[report.id]
         account.slow_since = slow_since(account.slow_since, report, now)
         slow_for = 0.0 if account.slow_since is None else now - account.slow_since
-        return LiveRun(report.name, report.rate_hz, report.target_hz, slow_for, report.lost)
+        return LiveRun(report.name, report.rate_hz, report.target_hz, slow_for, report.lost, account.trouble)
 
     def _disk(self) -> tuple[int, int]:
         try:
@@ -434,6 +468,14 @@ class Head:
         return tuple(
             add_stages([s for s in said if s.name == name] or [StageMeter(name).report(now)]) for name in STAGES
         )
+
+
+def _there(file: Path) -> bool:
+    """Tell whether a file is there; a disk that does not answer has not lost it."""
+    try:
+        return file.exists()
+    except OSError:
+        return True
 
 
 def _stages(plain: tuple[Mapping[str, Any], ...]) -> list[StageReport]:

@@ -31,12 +31,15 @@ class RunAccount:
         What the agent said of its own stages.
     late : int
         Frames that the agent started late.
+    trouble : str
+        Why its store cannot be published or sealed at present; empty where nothing is wrong.
     """
 
     run: Run
     received: dict[str, int] = field(default_factory=dict)
     stages: tuple[StageReport, ...] = ()
     late: int = 0
+    trouble: str = ""
     raw_bytes: int = 0
     stored_bytes: int = 0
     reduced: Histogram = field(default_factory=Histogram)

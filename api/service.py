@@ -15,6 +15,7 @@ from typing import IO, Any
 
 import structlog
 
+from ..sinks.durable import make_folders
 from ..stream.clock import monotonic_s
 from ..stream.errors import OctostreamError, StoreError, UsageError
 from ..stream.key_files import in_use, read_allowed, read_server
@@ -208,7 +209,7 @@ def prepare_data(data: Path) -> Path:
     """
     try:
         private = data / ".octostream"
-        private.mkdir(parents=True, exist_ok=True)
+        make_folders(private)
         with tempfile.TemporaryFile(dir=private):
             pass
     except OSError as error:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from ..sinks.durable import write_durably
 from ..stream.errors import StoreError
 
 
@@ -17,11 +17,7 @@ def write_token(store: Path, token: str) -> None:
         The store takes nothing.
     """
     try:
-        handle = os.open(_file(store), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "w") as file:
-            file.write(token)
-            file.flush()
-            os.fsync(file.fileno())
+        write_durably(_file(store), token.encode(), mode=0o600)
     except OSError as error:
         raise StoreError(f"the token of {store} cannot be kept ({error.strerror})", "see the disk") from error
 

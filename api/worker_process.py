@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from ..kernels.recipe import Recipe
 from ..kernels.reduction import plan_reduction
-from ..sinks.commits import recorded_blocks
+from ..sinks.commits import intact_commits, settle
 from ..sinks.disk import check_space, free_bytes, reserve_of
+from ..sinks.failure import said
 from ..sinks.runfile import load_run
 from ..sinks.writer import StoreWriter
 from ..stream.model import Block, Commit
@@ -80,4 +81,7 @@ class PrepareOnDisk:
         reduction = plan_reduction(Recipe.from_json(run.recipe), run.plan, maps, keep_raw=run.keep_raw)
         writer = ReservingWriter(StoreWriter(path, run.plan, products), path, self.reserve_bytes)
         reducers = tuple(reduction.reducer() for _ in range(min(SLOTS, len(run.plan.blocks))))
-        return Prepared(run, read_token(path), Ranges.of(recorded_blocks(path)), reducers, writer)
+        with said(f"read the commit records of {store}"):
+            settle(path)
+            committed = Ranges.of(commit.block for commit in intact_commits(path))
+        return Prepared(run, read_token(path), committed, reducers, writer)

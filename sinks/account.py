@@ -6,13 +6,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from ..stream.ledger import Ledger
-from ..stream.model import Commit, Loss, Plan
+from ..stream.model import Block, Commit, Loss, Plan
 from ..stream.ranges import Ranges
 
 
 def frames_of(commits: Iterable[Commit]) -> Ranges:
     """Give the frames that some commits hold."""
     return Ranges.join(span for commit in commits for span in Ranges.of(f.number for f in commit.frames).spans)
+
+
+def unreadable(blocks: Iterable[Block]) -> tuple[Loss, ...]:
+    """Give the frames of blocks whose commit record is damaged as lost."""
+    return tuple(Loss(b.first, b.first + b.count - 1, "store", "the commit record is damaged") for b in blocks)
 
 
 def account(plan: Plan, stored: Ranges, *given: Sequence[Loss]) -> Ledger:

@@ -63,10 +63,13 @@ def open_published(path: Path, shared: ts.Context) -> ts.TensorStore:
 
 
 def write_whole(parts: Sequence[tuple[ts.TensorStore, tuple[slice, ...], NDArray[Any]]]) -> None:
-    """Write whole shards of several arrays at the same time; durable at return.
+    """Write whole shards of several arrays at the same time.
 
-    tensorstore writes each shard under a temporary name, syncs and renames it. The arrays are encoded where they lie,
-    without a copy, so the caller must leave them alone until this returns; it returns only when every write is over.
+    tensorstore writes each shard under a temporary name, syncs it, renames it and syncs the folder. Folders that it had
+    to make on the way it does not sync: before the shard counts as durable, `durable.sync_above` has to.
+
+    The arrays are encoded where they lie, without a copy, so the caller must leave them alone until this returns; it
+    returns only when every write is over.
 
     Raises
     ------

@@ -11,7 +11,7 @@ import xxhash
 
 from ..stream.errors import StoreError
 from ..stream.model import Commit, Frame, FrameStats
-from .durable import write_durably
+from .durable import sync, write_durably
 from .layout import commits_folder
 
 
@@ -47,6 +47,19 @@ def read_commit(store: Path, block: int) -> Commit:
     """
     file = record_file(store, block)
     return commit_from_bytes(file.read_bytes(), block, str(file))
+
+
+def settle(store: Path) -> None:
+    """Make durable what records there are: a process that was killed may not have come to sync their names.
+
+    To be called before records that this process did not write are taken for acknowledgements.
+
+    Raises
+    ------
+    OSError
+        As the system says; a power cut may take the newest records away.
+    """
+    sync(commits_folder(store))
 
 
 def recorded_blocks(store: Path) -> list[int]:

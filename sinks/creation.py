@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..stream.errors import NameRefusedError
 from .attributes import inner_groups, root_attributes
-from .durable import UNFINISHED, json_bytes, sync, write_durably
+from .durable import UNFINISHED, json_bytes, make_folders, sync, write_durably
 from .failure import said
 from .growth import Extent, growth_axis, visible_shape
 from .layout import array_metadata, array_path, commits_folder, group_metadata, merges, partial_file
@@ -36,17 +36,18 @@ def create_store(stored_run: StoredRun, maps: Mapping[str, NDArray[Any]]) -> Non
     _refuse_taken(store)
     unfinished = store.with_name(f".{store.name}.{check_name('run id', stored_run.run.id)}{UNFINISHED}")
     with said(f"create the store {store}"):
-        _make_parents(store.parent)
+        make_folders(store.parent)
         try:
+            shutil.rmtree(unfinished, ignore_errors=True)  # of an earlier try, when even that was refused
             _fill(unfinished, stored_run, maps)
             unfinished.rename(store)
+            _sync_or_take_back(store, unfinished)
         except OSError as cause:
             if cause.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                 _refuse_taken(store)
             raise
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
-        sync(store.parent)
 
 
 def _refuse_taken(store: Path) -> None:
@@ -54,11 +55,12 @@ def _refuse_taken(store: Path) -> None:
         raise NameRefusedError(f"name taken: {store} exists", "choose another run name; nothing is overwritten")
 
 
-def _make_parents(folder: Path) -> None:
-    if not folder.exists():
-        _make_parents(folder.parent)
-        folder.mkdir(exist_ok=True)
-        sync(folder.parent)
+def _sync_or_take_back(store: Path, unfinished: Path) -> None:
+    try:
+        sync(store.parent)
+    except OSError:
+        store.rename(unfinished)
+        raise
 
 
 def _fill(store: Path, stored_run: StoredRun, maps: Mapping[str, NDArray[Any]]) -> None:

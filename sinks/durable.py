@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from typing import Any
 UNFINISHED = ".tmp"
 
 
-def write_durably(path: Path, data: bytes, *, sync_folder: bool = True) -> None:
+def write_durably(path: Path, data: bytes, *, sync_folder: bool = True, mode: int = 0o666) -> None:
     """Put a file in place atomically, durable at return.
 
     Parameters
@@ -23,6 +24,8 @@ def write_durably(path: Path, data: bytes, *, sync_folder: bool = True) -> None:
         The content.
     sync_folder : bool
         Whether the name itself must survive a power cut. Not needed where the old content would do as well.
+    mode : int
+        Permissions of the file, less the process's mask.
 
     Raises
     ------
@@ -31,13 +34,14 @@ def write_durably(path: Path, data: bytes, *, sync_folder: bool = True) -> None:
     """
     unfinished = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}{UNFINISHED}")
     try:
-        with unfinished.open("wb") as file:
+        with open(unfinished, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)
     except OSError:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):  # what went wrong first is what has to be said
+            unfinished.unlink(missing_ok=True)
         raise
     if sync_folder:
         sync(path.parent)
@@ -50,6 +54,52 @@ def sync(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def make_folders(folder: Path) -> None:
+    """Make a folder, and those above it that are missing; durable at return.
+
+    Raises
+    ------
+    OSError
+        As the system says; what was made is gone again, or the next call would take it for durable.
+    """
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # The folder's own name in any case: whoever made it may have been killed before the sync.
+        for made in reversed(missing or [folder]):
+            sync(made.parent)
+    except OSError:
+        for made in missing:
+            with suppress(OSError):
+                made.rmdir()
+        raise
+
+
+def sync_above(file: Path, top: Path) -> None:
+    """Make the names of all folders durable that lead from one to a file.
+
+    Parameters
+    ----------
+    file : Path
+        A file in a folder that is synced already, as whoever writes atomically leaves it.
+    top : Path
+        The first folder of the way; its own name is durable.
+    """
+    folder = file.parent
+    while folder != top:
+        folder = folder.parent
+        sync(folder)
+
+
+def remove_durably(*files: Path) -> None:
+    """Remove files of one folder, those of them that are there, so that no power cut brings them back."""
+    for file in files:
+        file.unlink(missing_ok=True)
+    folder = files[0].parent
+    if folder.is_dir():  # also where nothing was left: an earlier try may have failed between removal and sync
+        sync(folder)
 
 
 def json_bytes(value: Any) -> bytes:

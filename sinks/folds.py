@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,9 @@ from numpy.typing import NDArray
 
 from ..stream.model import Plan, Product
 from .arrays import open_planned, write_whole
-from .durable import write_durably
+from .durable import remove_durably, sync_above, write_durably
 from .growth import Growth
-from .layout import merges, partial_file, partial_folder, region, shard_file
+from .layout import array_path, merges, partial_file, partial_folder, region, shard_file
 
 
 def write_partial(store: Path, product: Product, block: int, part: NDArray[Any]) -> int:
@@ -72,7 +73,8 @@ class Merger:
     def forget_parts(self, growth: Growth, *, keep_unfinished: bool) -> None:
         """Remove the parts that are merged; those of stacks that are not whole may be kept for frames still to come."""
         if not keep_unfinished:
-            shutil.rmtree(partial_folder(self.store), ignore_errors=True)
+            with suppress(FileNotFoundError):
+                shutil.rmtree(partial_folder(self.store))
             return
         for numbers in self._stacks():
             if all(n in growth for n in numbers):
@@ -85,7 +87,8 @@ class Merger:
         for numbers in self._stacks():
             if not all(n in growth for n in numbers):
                 for product, _ in self._arrays:
-                    shard_file(self.store, self.plan, product, self.plan.blocks[numbers[0]]).unlink(missing_ok=True)
+                    # Synced, or a power cut brings it back, and it would pass for the projection of the whole stack.
+                    remove_durably(shard_file(self.store, self.plan, product, self.plan.blocks[numbers[0]]))
 
     def _stacks(self) -> Iterator[Sequence[int]]:
         if self._arrays:
@@ -94,8 +97,10 @@ class Merger:
                     yield self.plan.blocks.of_stack(t, c)
 
     def _merge(self, product: Product, array: ts.TensorStore, numbers: Sequence[int]) -> None:
-        # Without any part left they were merged and removed by an earlier seal.
-        files = [file for n in numbers if (file := partial_file(self.store, product, n)).exists()]
-        if files:
+        # Where a part is missing an earlier seal has merged them all and was removing them: those left are not all.
+        files = [partial_file(self.store, product, n) for n in numbers]
+        if files and all(file.exists() for file in files):
             whole = reduce(np.maximum, (np.load(file, allow_pickle=False) for file in files))
-            write_whole([(array, region(product, self.plan.blocks[numbers[0]]), whole)])
+            first = self.plan.blocks[numbers[0]]
+            write_whole([(array, region(product, first), whole)])
+            sync_above(shard_file(self.store, self.plan, product, first), self.store / array_path(product))

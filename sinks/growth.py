@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -75,6 +75,10 @@ class Growth:
     def add(self, block: int, block_reach: Reach) -> None:
         """Count a block as committed."""
         self._reach[block] = block_reach
+
+    def __iter__(self) -> Iterator[int]:
+        """Go through the committed blocks."""
+        return iter(self._reach)
 
     def __contains__(self, block: object) -> bool:
         """Tell whether a block is committed."""

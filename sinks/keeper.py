@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from ..stream.errors import StoreError
 from ..stream.ledger import Ledger, Status
 from ..stream.model import Commit, Loss, Product, Run
-from .account import account, frames_of
+from .account import account, frames_of, unreadable
 from .arrays import context
 from .attributes import inner_groups, root_attributes
-from .commits import intact_commits, read_commit
+from .commits import intact_commits, read_commit, recorded_blocks, settle
 from .creation import create_store
 from .durable import json_bytes, sync, write_durably
 from .failure import said
@@ -81,14 +81,16 @@ class StoreKeeper:
 
     @classmethod
     def reopen(cls, store: Path) -> StoreKeeper:
-        """Take up a store again, after a restart of the head; changes nothing on disk.
+        """Take up a store again, after a restart of the head; what it counts as committed is durable.
 
         Raises
         ------
         StoreError
-            There is no octostream store, or its description is damaged.
+            There is no octostream store, its description is damaged, or its disk fails.
         """
         keeper = cls(read_run(store))
+        with said(f"take up {store}"):
+            settle(store)
         keeper._count(intact_commits(store))
         return keeper
 
@@ -174,8 +176,10 @@ class StoreKeeper:
             close_to_writers(store)
             self._growth, self._stored, self._windows_due = Growth(plan), 0, 1
             self._count(intact_commits(store))
-            ledger = account(plan, frames_of(intact_commits(store)), self._losses_known(), losses)
-            remove_uncommitted(store, plan, self.products, self._growth)
+            damaged = [plan.blocks[n] for n in recorded_blocks(store) if n not in self._growth and n < len(plan.blocks)]
+            ledger = account(plan, frames_of(intact_commits(store)), self._losses_known(), losses, unreadable(damaged))
+            # What lies under a damaged record was acknowledged once: it is not counted, and it is not removed.
+            remove_uncommitted(store, plan, self.products, {*self._growth, *(block.number for block in damaged)})
             self._merger.merge_all(self._growth)
             self._show(self._growth.final, durable=True)
             write_frames_table(store, frames_table(plan.frames, intact_commits(store)))

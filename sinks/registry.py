@@ -38,7 +38,9 @@ class Registry:
 
     One object may be used from several threads, and several processes may open the same file. A rollback journal is
     used because write-ahead logging needs shared memory that network disks do not have, and because SQLite 3.40, which
-    Debian 12 ships, can lose commits in that mode with several connections. Every change is on disk when it returns.
+    Debian 12 ships, can lose commits in that mode with several connections. Every change is on disk when it
+    returns: with a rollback journal that takes ``synchronous = EXTRA``, which also syncs the journal's removal. Without
+    it a power cut may bring the journal back, and the last change is undone.
 
     Parameters
     ----------
@@ -139,7 +141,7 @@ class Registry:
     def _prepare(self) -> None:
         connection = self._connection
         connection.execute("PRAGMA journal_mode = DELETE")
-        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA synchronous = EXTRA")
         connection.execute("PRAGMA foreign_keys = ON")
         if self._version() == SCHEMA_VERSION:
             return

@@ -12,6 +12,7 @@ from ..stream.ledger import Ledger
 from ..stream.model import Loss
 from ..stream.ranges import Ranges
 from .durable import json_bytes, sync, write_durably
+from .failure import said
 from .layout import DOT_FOLDER
 
 
@@ -22,9 +23,8 @@ def ledger_file(store: Path) -> Path:
 
 def close_to_writers(store: Path) -> None:
     """Make every later write fail, before the account is drawn up."""
-    mark = _mark(store)
-    if not mark.exists():
-        write_durably(mark, b"")
+    # Also where it is there already: an earlier try may have failed between its name and the sync of its name.
+    write_durably(_mark(store), b"")
 
 
 def open_to_writers(store: Path) -> None:
@@ -35,8 +35,15 @@ def open_to_writers(store: Path) -> None:
 
 
 def is_closed(store: Path) -> bool:
-    """Tell whether the run is over and nothing may be written any more."""
-    return _mark(store).exists()
+    """Tell whether the run is over and nothing may be written any more.
+
+    Raises
+    ------
+    StoreError
+        The disk does not say.
+    """
+    with said(f"look into {store}"):
+        return _mark(store).exists()
 
 
 def write_ledger(store: Path, ledger: Ledger) -> None:

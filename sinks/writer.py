@@ -13,9 +13,10 @@ from ..stream.errors import StoreError
 from ..stream.model import Block, Commit, Plan, Product
 from .arrays import context, open_planned, write_whole
 from .commits import DamagedRecordError, read_commit, write_commit
+from .durable import sync_above
 from .failure import said
 from .folds import write_partial
-from .layout import merges, region, shard_file
+from .layout import array_path, merges, region, shard_file
 from .runfile import run_file
 from .sealfile import is_closed
 
@@ -59,9 +60,7 @@ class StoreWriter:
             write_whole(
                 [(array, region(self.products[path], block), parts[path]) for path, array in self._arrays.items()]
             )
-            stored = sum(
-                shard_file(self.store, self.plan, self.products[path], block).stat().st_size for path in self._arrays
-            )
+            stored = sum(self._keep_shard(self.products[path], block) for path in self._arrays)
             return stored + sum(
                 write_partial(self.store, self.products[path], block.number, parts[path]) for path in self._folded
             )
@@ -96,9 +95,17 @@ class StoreWriter:
         """Let go of the arrays; the writer is of no use afterwards."""
         self._arrays = {}
 
+    def _keep_shard(self, product: Product, block: Block) -> int:
+        """Make the way to a block's shard durable, folder by folder; give the shard's bytes."""
+        shard = shard_file(self.store, self.plan, product, block)
+        sync_above(shard, self.store / array_path(product))
+        return shard.stat().st_size
+
     def _check_open(self) -> None:
         # tensorstore would make missing folders again, and a late worker could write into a sealed store.
-        if not run_file(self.store).exists():
+        with said(f"look into {self.store}"):
+            there = run_file(self.store).exists()
+        if not there:
             raise StoreError(f"the store {self.store} is gone", "check that nobody moved or removed it")
         if is_closed(self.store):
             raise StoreError(f"the store {self.store} is sealed", "start a new run")

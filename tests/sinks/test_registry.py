@@ -80,7 +80,7 @@ def test_it_survives_reopening_and_keeps_its_promises_to_the_disk(tmp_path):
         for name in ("journal_mode", "synchronous", "foreign_keys", "user_version", "busy_timeout")
     }
     assert settings == {
-        "journal_mode": "delete", "synchronous": 2, "foreign_keys": 1, "user_version": SCHEMA_VERSION,
+        "journal_mode": "delete", "synchronous": 3, "foreign_keys": 1, "user_version": SCHEMA_VERSION,
         "busy_timeout": 10_000,
     }  # fmt: skip
     first.close()
