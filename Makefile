@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test chaos lint bench clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -16,6 +16,9 @@ demo: $(VENV)/installed  ## the whole system on this machine: make demo ARGS="--
 
 test: $(VENV)/installed  ## all tests: make test ARGS="tests/stream -q"
 	$(BIN)/pytest $(ARGS)
+
+chaos: $(VENV)/installed  ## the campaign in its long form: make chaos ARGS="-k storage --seeds 1-3"
+	OCTOSTREAM_CHAOS=long $(BIN)/pytest tests/chaos $(ARGS)
 
 bench: $(VENV)/installed  ## our speed beside others', in one run
 	@$(BIN)/octostream bench $(ARGS)

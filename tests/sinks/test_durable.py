@@ -127,6 +127,20 @@ def test_what_is_removed_is_removed_for_good(acquire, tmp_path, synced):
     assert {shard.parent for shard in shards} <= set(synced.done)
 
 
+def test_half_a_projection_does_not_come_back_after_a_power_cut(acquire, tmp_path, synced):
+    """It would pass for the projection of the whole stack, and the frames still to come would not be in it."""
+    made = acquire(tmp_path, (1, 1, 6, 10, 14), rate_hz=3.0)
+    keeper = made.keeper()
+    made.record(made.writer(), 0)
+    keeper.seal([Loss(3, 5, "agent", "the agent was silent")])
+    shard = made.store / "projections" / "xy" / "0" / "c" / "0" / "0" / "0" / "0"
+    assert shard.exists()
+    synced.done.clear()
+    keeper.unseal()
+    assert not shard.exists()
+    assert shard.parent in synced.done
+
+
 def test_a_seal_that_ends_while_parts_are_removed_can_be_repeated(acquire, tmp_path, monkeypatch):
     """Of the parts that were left, another seal would make a projection of some of the frames only."""
     made = acquire(tmp_path, (1, 1, 6, 10, 14), rate_hz=3.0)
