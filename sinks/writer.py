@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..stream.errors import StoreError
 from ..stream.model import Block, Commit, Plan, Product
 from .arrays import context, open_planned, write_whole
-from .commits import DamagedRecordError, read_commit, write_commit
+from .commits import DamagedRecordError, read_commit, settle, write_commit
 from .durable import sync_above
 from .failure import said
 from .folds import write_partial
@@ -75,9 +75,11 @@ class StoreWriter:
         """
         with said(f"read the commit record of block {block} of {self.store}"):
             try:
-                return read_commit(self.store, block)
+                commit = read_commit(self.store, block)
             except (FileNotFoundError, DamagedRecordError):
                 return None
+            settle(self.store)
+            return commit
 
     def commit(self, commit: Commit) -> None:
         """Make a block's commit record durable; see `sinks.sink.Sink.commit`.

@@ -122,6 +122,9 @@ class WritingThread:
             except StoreError as error:
                 self.trouble = str(error)
                 self._stop.wait(self._retry_s)
+            except Exception as error:  # noqa: BLE001 - a thread that ended would hold the run for ever, and say nothing
+                self.trouble = f"cannot write block {job.block.number}: {error!r}"
+                self._stop.wait(self._retry_s)
             else:
                 self.trouble = ""
                 self._done(self.run, done)

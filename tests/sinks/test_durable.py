@@ -217,3 +217,14 @@ def test_a_disk_that_does_not_answer_is_a_store_error(acquire, tmp_path, monkeyp
     ):
         with pytest.raises(StoreError, match="Input/output error"):
             call()
+
+
+def test_a_record_that_another_worker_wrote_is_settled_before_it_counts(acquire, tmp_path, monkeypatch):
+    made = acquire(tmp_path)
+    made.keeper()
+    writer = made.writer()
+    made.record(writer, 0)
+    seen = []
+    monkeypatch.setattr("octostream.sinks.commits.sync", seen.append)
+    assert writer.committed(0) == made.commit(0, stored_bytes=writer.committed(0).stored_bytes)
+    assert set(seen) == {commits_folder(made.store)}

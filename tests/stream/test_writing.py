@@ -1,0 +1,63 @@
+"""The thread that makes blocks durable: whatever refuses, it says so, keeps the block and tries again."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from types import SimpleNamespace
+
+import pytest
+from octostream.stream.errors import StoreError
+from octostream.stream.histogram import Histogram
+from octostream.stream.model import Frame, FrameStats, Plan
+from octostream.stream.writing import Job, WritingThread
+
+PLAN = Plan((1, 1, 2, 4, 4))
+
+
+class Writer:
+    """Fails until it is told not to."""
+
+    def __init__(self, failure):
+        self.failure, self.tried, self.committed_blocks = failure, threading.Event(), []
+
+    def write(self, block, parts):
+        if self.failure is not None:
+            self.tried.set()
+            raise self.failure
+        return 7
+
+    def committed(self, block):
+        return None
+
+    def commit(self, commit):
+        self.committed_blocks.append(commit.block)
+
+    def close(self):
+        return None
+
+
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [(StoreError("the disk fails", "look"), "the disk fails: look"), (KeyError("odd"), "block 0: KeyError('odd')")],
+)
+def test_a_block_is_kept_until_it_is_durable(failure, said):
+    writer, done = Writer(failure), queue.SimpleQueue()
+    thread = WritingThread("r", "w", PLAN.frame_bytes, writer, lambda run, what: done.put(what), retry_s=0.01)
+    try:
+        frames = tuple(Frame(n, 1, n) for n in range(2))
+        stats = (FrameStats(0, 0, 0.0, 0),) * 2
+        thread.put(Job(PLAN.blocks[0], frames, stats, SimpleNamespace(finish=lambda: {"0": None}), Histogram()))
+        assert writer.tried.wait(10)
+        deadline = time.monotonic() + 10
+        while not thread.trouble and time.monotonic() < deadline:
+            threading.Event().wait(0.005)
+        assert said in thread.trouble
+        assert done.empty()
+        assert writer.committed_blocks == []
+        writer.failure = None
+        assert done.get(timeout=10).message.block == 0
+        assert (thread.trouble, writer.committed_blocks) == ("", [0])
+    finally:
+        thread.close()
