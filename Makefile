@@ -17,7 +17,7 @@ demo: $(VENV)/installed  ## the whole system on this machine: make demo ARGS="--
 test: $(VENV)/installed  ## all tests: make test ARGS="tests/stream -q"
 	$(BIN)/pytest $(ARGS)
 
-chaos: $(VENV)/installed  ## the campaign in its long form: make chaos ARGS="-k storage --seeds 1-3"
+chaos: $(VENV)/installed  ## the campaign in its long form: make chaos ARGS="-kstorage --seeds=1-3"
 	OCTOSTREAM_CHAOS=long $(BIN)/pytest tests/chaos $(ARGS)
 
 bench: $(VENV)/installed  ## our speed beside others', in one run
