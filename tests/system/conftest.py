@@ -38,9 +38,11 @@ def until(condition, seconds=30.0, every=0.02):
 class Command:
     """An ``octostream`` process; what it prints is kept, nothing blocks it."""
 
+    program = ("-m", "octostream")
+
     def __init__(self, *arguments, env=None):
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "octostream", *map(str, arguments)],
+            [sys.executable, *self.program, *map(str, arguments)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
