@@ -26,6 +26,11 @@ def long_form() -> bool:
     return os.environ.get("OCTOSTREAM_CHAOS") == "long"
 
 
+def whole_or(few, whole):
+    """Give all cases in the long form, and a few of them in the short one."""
+    return list(whole) if long_form() else list(few)
+
+
 def seeds(config) -> list[int]:
     """Give the seeds asked for, as numbers."""
     text = config.getoption("--seeds", default=None) or (LONG if long_form() else SHORT)

@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 import numpy as np
+import psutil
 import zarr
 from octostream.acquire.recording import Recording, open_run
 from octostream.sinks.verify import verify
@@ -34,8 +35,8 @@ class LiveAgent:
         What ended it before its time.
     """
 
-    def __init__(self, to: str, name: str) -> None:
-        self.run: Recording = open_run(to, PLAN, name=name, keep_raw=True)
+    def __init__(self, to: str, name: str, investigation: str = "local") -> None:
+        self.run: Recording = open_run(to, PLAN, name=name, investigation=investigation, keep_raw=True, overrun="block")
         self.failure: BaseException | None = None
         self._go_to = 0
         self._changed = threading.Condition()
@@ -55,7 +56,7 @@ class LiveAgent:
             self._go_to = frames
             self._changed.notify()
 
-    def finish(self, seconds: float = 60.0):
+    def finish(self, seconds: float = 120.0):
         """Send the rest, wait until the run is sealed; gives how it ended."""
         self.send_to(PLAN.frames)
         self._thread.join(seconds)
@@ -93,15 +94,25 @@ def kill_all(service) -> None:
         except ProcessLookupError:
             continue
     service.wait(30)
-    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
+    soon(lambda: all(gone(pid) for pid in pids))
 
 
-def verdict(service, word: str, reason: str, seconds: float = 30.0) -> str:
-    """Wait until the service says a word and a reason; gives the whole reason."""
-    said = until(
-        lambda: (s := service.status()) and s["verdict"] == word and reason in s["reason"] and s["reason"], seconds
-    )
-    return str(said)
+def gone(pid: int) -> bool:
+    """Whether a process has ended, collected by its parent or not."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def soon(condition):
+    """Wait until something holds: soon on a quiet machine, and not for ever on a busy one."""
+    return until(condition, 90)
+
+
+def verdict(service, word: str, reason: str) -> None:
+    """Wait until the service says a word and a reason."""
+    soon(lambda: (s := service.status()) and s["verdict"] == word and reason in s["reason"])
 
 
 def is_exact(store: Path, undisturbed: Path) -> None:

@@ -81,7 +81,7 @@ def test_what_is_entered_survives(tried, campaign, seed, what):
     fault = FAULTS[what]
     *_, done = tried()
     figures: Counter[str] = Counter()
-    for number in numbers(sum(done[operation] for operation in fault["operations"]), seed, 8):
+    for number in numbers(sum(done[operation] for operation in fault["operations"]), seed, 3):
         promised, found, struck, _ = tried({**fault, "at": number})
         for run, status in promised.items():  # a change that was cut off may have come to the disk all the same
             assert found.get(run) in (status, "complete"), f"N = {number}: promised {promised}, found {found}"
