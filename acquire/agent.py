@@ -176,12 +176,15 @@ class Agent:
             self._receive(links)
             if freed := self._payloads.collect():
                 self._handle(ap.Buffers(freed), links)
-            self._payloads.relieve(self._protocol.is_sent, monotonic_s())
+            self._relieve(monotonic_s())
             if links.head.turned_away and not self._protocol.run and not self.over.is_set():
                 self._fail(links.head.refusal or UnreachableError("no octostream service answers"))
             if monotonic_s() >= next_tick:
                 next_tick = monotonic_s() + 0.2
                 self._handle(ap.Tick(), links)
+
+    def _relieve(self, now: float) -> None:
+        self._payloads.relieve(lambda n: self._protocol.is_under_way(n, now), self._protocol.is_away(now), now)
 
     def _take_up(self) -> None:
         """Hold what an earlier life of the agent left in the spool."""

@@ -20,33 +20,37 @@ def overrun_of(plan: Plan) -> Overrun:
     return "block" if plan.rate_hz is None else "spool"
 
 
-def to_spool(numbers: Iterable[int], is_sent: Callable[[int], bool], free: int, capacity: int) -> list[int]:
+def to_spool(
+    numbers: Iterable[int], is_under_way: Callable[[int], bool], free: int, capacity: int, *, away: bool = False
+) -> list[int]:
     """Choose the frames that shall leave the ring for the spool.
 
     Parameters
     ----------
     numbers : iterable of int
         Frames in the ring that are not on their way to the spool, oldest first.
-    is_sent : callable
-        Tells whether a frame is with a worker: then its slot comes back by itself, as a rule.
+    is_under_way : callable
+        Tells whether a frame is with a worker that answers: then its slot comes back by itself, as a rule.
     free : int
         Slots that are free, or will be when the spool has written what it has.
     capacity : int
         Slots of the ring.
+    away : bool
+        The tier gives no slot back: half of the ring is kept free then, for when the instrument's own disk is slow.
 
     Returns
     -------
     list of int
         Frame numbers in the order in which they shall be written: those that wait for the tier, as many as bring the
-        ring back to its reserve; others only where half of that is gone (a worker that hangs gives none back).
+        ring back to its reserve; others only where half of that is gone (a worker may take long over a block).
     """
-    low = min(max(LEAST_FREE, capacity // 8), capacity // 2)
+    low = capacity // 2 if away else min(max(LEAST_FREE, capacity // 8), capacity // 2)
     if free >= low:
         return []
     sent: list[int] = []
     unsent: list[int] = []
     for number in numbers:
-        (sent if is_sent(number) else unsent).append(number)
+        (sent if is_under_way(number) else unsent).append(number)
         if len(unsent) == low - free:
             break
     missing = low // 2 - free - len(unsent)

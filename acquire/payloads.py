@@ -170,13 +170,14 @@ class Payloads:
         self._buffers += done
         return len(done)
 
-    def relieve(self, is_sent: Callable[[int], bool], now: float) -> None:
-        """Have frames spooled where the ring runs full and the tier takes no more."""
+    def relieve(self, is_under_way: Callable[[int], bool], away: bool, now: float) -> None:
+        """Have frames spooled where the ring runs full and the tier takes no more, or is ``away``."""
         if self._spooling is None or (self.spool_full and now - self._asked_s < ASK_AGAIN_S):
             return
         # What ZeroMQ still reads would not free its slot.
         candidates = (number for number, here in self._ring.items() if here.idle)
-        for number in to_spool(candidates, is_sent, self.ring.free + self._under_way, len(self.ring)):
+        free = self.ring.free + self._under_way
+        for number in to_spool(candidates, is_under_way, free, len(self.ring), away=away):
             self._asked_s = now
             self._spool(self._ring[number])
 

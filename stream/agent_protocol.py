@@ -125,9 +125,20 @@ class AgentProtocol:
         """Frames that will never come, as far as is known here."""
         return self._holding.losses()
 
-    def is_sent(self, number: int) -> bool:
-        """Tell whether a held frame is on its way to a worker, or there."""
-        return self._holding.is_sent(number)
+    def is_under_way(self, number: int, now: float) -> bool:
+        """Tell whether a held frame is with a worker that answers: then it is durable soon, as a rule."""
+        if not self._holding.is_sent(number):
+            return False
+        worker = self._holding.blocks[self.plan.blocks.block_of(number).number].worker
+        return worker is not None and self._answers(worker, now)
+
+    def is_away(self, now: float) -> bool:
+        """Tell whether no worker answers."""
+        return not any(self._answers(worker, now) for worker in self._workers)
+
+    def _answers(self, worker: str, now: float) -> bool:
+        state = self._workers.get(worker)
+        return state is not None and state.joined and now - state.heard <= 2 * self.timing.retry_s
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """Take an event, change the state, say what to do."""

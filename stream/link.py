@@ -26,7 +26,11 @@ from .wire import MAX_HEADER_BYTES, Buffer
 #: Messages that may wait in one direction of one connection; credit keeps frames far below it.
 QUEUE_MESSAGES = 1024
 HEARTBEAT_MS = 2000
-HEARTBEAT_TIMEOUT_MS = 8000
+#: A connection on which nothing comes for two heartbeats after a question is made anew.
+HEARTBEAT_TIMEOUT_MS = 2 * HEARTBEAT_MS
+#: An attempt to connect is given up after so long and made anew: by itself the kernel would ask ever more rarely (after
+#: 1, 2, 4, 8 … s) and wait on when the peer is long back.
+CONNECT_TIMEOUT_MS = 1500
 #: Kernel socket buffers: half a frame, so that the copy in and the copy out of the kernel overlap.
 SOCKET_BUFFER_BYTES = 4 * 2**20
 #: A peer that refused a connection is asked again after so long, seconds.
@@ -51,6 +55,7 @@ def _options(socket: zmq.Socket[bytes], max_message_bytes: int) -> None:
     socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
     socket.setsockopt(zmq.HEARTBEAT_TTL, HEARTBEAT_TIMEOUT_MS)
     socket.setsockopt(zmq.HANDSHAKE_IVL, 5000)
+    socket.setsockopt(zmq.CONNECT_TIMEOUT, CONNECT_TIMEOUT_MS)
     socket.setsockopt(zmq.RECONNECT_IVL, 100)
     socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
     socket.setsockopt(zmq.SNDBUF, SOCKET_BUFFER_BYTES)

@@ -108,3 +108,18 @@ def test_head_that_came_back_is_noticed_while_workers_talk():
         agent.handle(ap.FromWorker("w", m.Committed("r", Ranges())), 0.1 * step)
         asked += [a.message for a in agent.handle(ap.Tick(), 0.1 * step) if isinstance(a, ap.ToHead)]
     assert any(isinstance(message, m.Open) for message in asked)
+
+
+def test_frames_at_a_worker_that_says_nothing_are_not_under_way():
+    agent = opened()
+    assert agent.is_away(0.1)
+    agent.handle(ap.FromWorker("w", m.Credit("r", 1, 10**6)), 0.2)
+    agent.handle(ap.Captured(Frame(0, 0, 0)), 0.2)
+    agent.handle(ap.FromWorker("w", m.Pong("r")), 1.0)
+    assert agent.is_under_way(0, 2.9)
+    assert not agent.is_under_way(1, 2.9)
+    assert not agent.is_away(2.9)
+    assert not agent.is_under_way(0, 3.1)
+    assert agent.is_away(3.1)
+    agent.handle(ap.FromWorker("w", m.Pong("r")), 3.2)
+    assert agent.is_under_way(0, 3.3)

@@ -1,8 +1,9 @@
 import threading
 
 import pytest
+import zmq
 from octostream.stream.errors import UsageError, WireError
-from octostream.stream.link import Dealer, Poll, Publisher, Router, Subscriber, Waker, context, host_of
+from octostream.stream.link import HEARTBEAT_MS, Dealer, Poll, Publisher, Router, Subscriber, Waker, context, host_of
 from octostream.stream.model import Frame
 from octostream.stream.preview import publish_preview, publish_report, read_copy, shrink
 from octostream.stream.report import ServiceReport
@@ -124,3 +125,9 @@ def test_copies_reach_a_listener_and_nobody_waits_for_one(ctx, closing, tmp_path
 def test_copy_that_cannot_be_read(parts):
     with pytest.raises(WireError):
         read_copy(parts)
+
+
+def test_nobody_who_is_back_waits_for_the_kernel_to_ask_again(ctx, closing):
+    """What a cut link swallowed is asked again after 1, 2, 4, 8 … s by the kernel, and within a heartbeat by us."""
+    for link in (closing(Dealer(ctx, "tcp://127.0.0.1:1")), closing(Publisher(ctx, "tcp://127.0.0.1:1"))):
+        assert 0 < link.socket.getsockopt(zmq.CONNECT_TIMEOUT) <= HEARTBEAT_MS
