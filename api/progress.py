@@ -82,13 +82,16 @@ def _sometimes(show: Show, seconds: float, frames: int) -> Show:
 
 @contextmanager
 def check_progress(console: Console) -> Iterator[Callable[[int, int], None]]:
-    """Show how far a verification is.
+    """Show on a terminal how far a verification is.
 
     Yields
     ------
     callable
         Called with (blocks done, blocks in all).
     """
+    if not console.is_terminal:
+        yield lambda done, total: None
+        return
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=32), MofNCompleteColumn(), TextColumn("blocks"))
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("verifying", total=None)

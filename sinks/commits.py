@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import xxhash
 
 from ..stream.errors import StoreError
 from ..stream.model import Commit, Frame, FrameStats
+from .checked import digest
 from .durable import sync, write_durably
 from .layout import commits_folder
+
+_RECORD = re.compile(r"([0-9]{8})\.json")
 
 
 class DamagedRecordError(StoreError):
@@ -64,7 +65,8 @@ def settle(store: Path) -> None:
 
 def recorded_blocks(store: Path) -> list[int]:
     """Give the numbers of the blocks that have a commit record, sorted, without reading them."""
-    return sorted(int(f.stem) for f in commits_folder(store).glob("[0-9]*.json") if f.stem.isdigit())
+    found = (_RECORD.fullmatch(file.name) for file in commits_folder(store).glob("*.json"))
+    return sorted(int(name[1]) for name in found if name)
 
 
 def intact_commits(store: Path) -> Iterator[Commit]:
@@ -99,7 +101,7 @@ def commit_to_bytes(commit: Commit) -> bytes:
             "saturated": [s.saturated for s in commit.stats],
         },
     }
-    return json.dumps({"record": record, "xxh3_64": _digest(record)}).encode() + b"\n"
+    return json.dumps({"record": record, "xxh3_64": digest(record)}).encode() + b"\n"
 
 
 def commit_from_bytes(data: bytes, block: int, place: str) -> Commit:
@@ -113,7 +115,7 @@ def commit_from_bytes(data: bytes, block: int, place: str) -> Commit:
     try:
         content = json.loads(data)
         record = content["record"]
-        if content["xxh3_64"] != _digest(record) or record["block"] != block:
+        if content["xxh3_64"] != digest(record) or record["block"] != block:
             raise ValueError("checksum")
         frames = record["frames"]
         return Commit(
@@ -134,7 +136,3 @@ def commit_from_bytes(data: bytes, block: int, place: str) -> Commit:
         )
     except (ValueError, KeyError, TypeError) as cause:
         raise DamagedRecordError(f"commit record {place} is damaged", "run octostream verify on the store") from cause
-
-
-def _digest(record: Any) -> str:
-    return xxhash.xxh3_64_hexdigest(json.dumps(record, sort_keys=True, separators=(",", ":")).encode())

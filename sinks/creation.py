@@ -6,10 +6,12 @@ import errno
 import io
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
 from ..stream.errors import NameRefusedError
@@ -67,10 +69,12 @@ def _fill(store: Path, stored_run: StoredRun, maps: Mapping[str, NDArray[Any]]) 
     plan = stored_run.run.plan
     commits_folder(store).mkdir(parents=True)
     maps_folder(store).mkdir()
+    digests: dict[str, str] = {}
     for key, values in maps.items():
         buffer = io.BytesIO()
         np.save(buffer, values, allow_pickle=False)
         write_durably(maps_folder(store) / f"{check_name('map', key)}.npy", buffer.getvalue())
+        digests[key] = xxhash.xxh3_64_hexdigest(buffer.getvalue())
     nothing = Extent(growth_axis(plan), 0, False)
     for product in stored_run.products:
         if merges(plan, product):
@@ -79,7 +83,7 @@ def _fill(store: Path, stored_run: StoredRun, maps: Mapping[str, NDArray[Any]]) 
         _put(store / array_path(product), metadata)
     for path, metadata in inner_groups(stored_run, {}).items():
         _put(store / path, metadata)
-    write_durably(run_file(store), json_bytes(run_to_json(stored_run)))
+    write_durably(run_file(store), json_bytes(run_to_json(replace(stored_run, maps=digests))))
     _put(store, group_metadata(root_attributes(stored_run, "recording", 0, 0, {})))
     for folder in (store, *(f for f in store.rglob("*") if f.is_dir())):
         sync(folder)

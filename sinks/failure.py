@@ -23,8 +23,19 @@ _REMEDIES = {
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
 }
 
+_NOT_OF_THE_FILE = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+    errno.ESTALE,
+    errno.ETIMEDOUT,
+    errno.ENOTCONN,
+}
 
-def failure(doing: str, cause: Exception) -> StoreError:
+
+def failure(doing: str, cause: BaseException) -> StoreError:
     """Turn a failed operation into the error that users see.
 
     Parameters
@@ -48,12 +59,24 @@ def failure(doing: str, cause: Exception) -> StoreError:
     return StoreError(f"cannot {doing}: {os.strerror(code)}", _REMEDIES.get(code, "see the system's message"))
 
 
-def error_number(cause: Exception) -> int | None:
+def error_number(cause: BaseException) -> int | None:
     """Give the system's error number of a failed operation, if it has one."""
     if isinstance(cause, OSError):
         return cause.errno
     found = _CODE.search(str(cause))
     return int(found[1] or found[2]) if found else None
+
+
+def refuse_blame(cause: BaseException, doing: str) -> None:
+    """See that a failed read says something about the file, and not about this process or a disk that is away.
+
+    Raises
+    ------
+    StoreError
+        The system did not let the file be read: nobody may call it damaged for that.
+    """
+    if error_number(cause) in _NOT_OF_THE_FILE:
+        raise failure(doing, cause) from cause
 
 
 @contextmanager

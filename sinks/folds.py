@@ -36,6 +36,14 @@ def write_partial(store: Path, product: Product, block: int, part: NDArray[Any])
     return len(data)
 
 
+def read_partial(store: Path, product: Product, block: int) -> NDArray[Any] | None:
+    """Read a block's part that waits for its stack; None where it is missing or damaged."""
+    try:
+        return np.load(partial_file(store, product, block), allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+
+
 class Merger:
     """Merges the parts of stacks that span several blocks.
 

@@ -21,7 +21,7 @@ from .failure import said
 from .folds import Merger
 from .frames_table import frames_table, write_frames_table
 from .growth import Extent, Growth, reach, visible_shape
-from .layout import DOT_FOLDER, array_metadata, array_path, commits_folder, group_metadata, levels
+from .layout import DOT_FOLDER, array_metadata, array_path, group_metadata, levels
 from .leftovers import remove_uncommitted, remove_unfinished
 from .ngff import Window
 from .runfile import StoredRun, read_run
@@ -174,7 +174,7 @@ class StoreKeeper:
         plan, store = self.run.plan, self._store
         with said(f"seal {store}"):
             close_to_writers(store)
-            self._growth, self._stored, self._windows_due = Growth(plan), 0, 1
+            self._growth, self._stored, self._windows, self._windows_due = Growth(plan), 0, {}, 1
             self._count(intact_commits(store))
             damaged = [plan.blocks[n] for n in recorded_blocks(store) if n not in self._growth and n < len(plan.blocks)]
             ledger = account(plan, frames_of(intact_commits(store)), self._losses_known(), losses, unreadable(damaged))
@@ -187,7 +187,7 @@ class StoreKeeper:
             write_ledger(store, ledger)
             self._write_root(ledger.status, len(ledger.stored), len(ledger.lost))
             self._merger.forget_parts(self._growth, keep_unfinished=any(k.where == "agent" for k in ledger.losses))
-            remove_unfinished(store, self._folders())
+            remove_unfinished(store, self.products)
             sync(store / DOT_FOLDER)
         return ledger
 
@@ -225,9 +225,3 @@ class StoreKeeper:
     def _replace(self, path: str, metadata: dict[str, Any], *, durable: bool) -> None:
         """Replace a ``zarr.json`` at once. While the run goes on the old one would do as well after a power cut."""
         write_durably(self._store / path / "zarr.json", json_bytes(metadata), sync_folder=durable)
-
-    def _folders(self) -> list[Path]:
-        """Give the folders in which files are replaced."""
-        arrays = [self._store / array_path(p) for p in self.products]
-        groups = [self._store / path for path in inner_groups(self._stored_run, {})]
-        return [*arrays, *groups, self._store / DOT_FOLDER, commits_folder(self._store)]

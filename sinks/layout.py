@@ -58,6 +58,12 @@ def region(product: Product, block: Block) -> tuple[slice, ...]:
     return tuple(place.get(a, slice(0, n)) for a, n in zip(product.axes, product.shape, strict=True))
 
 
+def plane_region(plan: Plan, product: Product, number: int) -> tuple[int | slice, ...]:
+    """Give where the part of one frame lies in a product's array; of a product without z, its whole stack's part."""
+    index = dict(zip("tcz", plan.index(number), strict=True))
+    return tuple(index[a] if a in index else slice(None) for a in product.axes)
+
+
 def shard_file(store: Path, plan: Plan, product: Product, block: Block) -> Path:
     """Give the file that holds a block's part of a product, or its stack's part where parts merge."""
     step = dict(zip("tcz", plan.blocks.step, strict=True))

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..stream.errors import StoreError
+from ..stream.errors import StoreError, UsageError
 from ..stream.model import Pixel, Plan, Product, Run
+from .checked import check_digest, with_digest
 from .layout import DOT_FOLDER
 
 LAYOUT_VERSION = 1
+_KEYS = {"layout_version", "run", "plan", "recipe", "products", "software"}
+
+
+class DamagedRunError(StoreError):
+    """The description of a run is not what was written."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +36,14 @@ class StoredRun:
         All that the run makes.
     software : mapping
         Versions of the programs that make it.
+    maps : mapping
+        xxh3-64 of every calibration map's file, by name; 16 hexadecimal digits.
     """
 
     run: Run
     products: tuple[Product, ...]
     software: Mapping[str, str]
+    maps: Mapping[str, str] = field(default_factory=dict)
 
 
 def run_file(store: Path) -> Path:
@@ -50,14 +59,16 @@ def maps_folder(store: Path) -> Path:
 def run_to_json(stored: StoredRun) -> dict[str, Any]:
     """Give the description as JSON types."""
     run = stored.run
-    return {
+    content = {
         "layout_version": LAYOUT_VERSION,
         "run": {f.name: getattr(run, f.name) for f in fields(run) if f.name not in ("plan", "recipe", "store")},
         "plan": plan_to_json(run.plan),
         "recipe": dict(run.recipe),
         "products": [asdict(product) for product in stored.products],
         "software": dict(stored.software),
+        "maps": dict(stored.maps),
     }
+    return with_digest(content)
 
 
 def plan_to_json(plan: Plan) -> dict[str, Any]:
@@ -79,11 +90,12 @@ def run_from_json(data: Mapping[str, Any], store: Path) -> StoredRun:
     ------
     StoreError
         A newer octostream wrote it.
-    KeyError, TypeError
+    ValueError, KeyError, TypeError, AttributeError, UsageError
         It is something else.
     """
     if data["layout_version"] > LAYOUT_VERSION:
         raise StoreError(f"{store} has layout version {data['layout_version']}", "open it with a newer octostream")
+    check_digest(data, _KEYS)
     plan = data["plan"]
     shape = tuple(plan["shape"])
     read = Plan(
@@ -91,7 +103,7 @@ def run_from_json(data: Mapping[str, Any], store: Path) -> StoredRun:
     )
     run = Run(**data["run"], plan=read, recipe=data["recipe"], store=str(store))
     products = tuple(Product(**{**p, "shape": tuple(p["shape"])}) for p in data["products"])
-    return StoredRun(run, products, data["software"])
+    return StoredRun(run, products, data["software"], data.get("maps", {}))
 
 
 def read_run(store: Path) -> StoredRun:
@@ -109,8 +121,8 @@ def read_run(store: Path) -> StoredRun:
         raise StoreError(f"{store} is not an octostream store", "give the path of a folder *.ome.zarr") from None
     except OSError as cause:
         raise StoreError(f"cannot read {file}: {cause.strerror}", "check permissions and disk") from cause
-    except (ValueError, KeyError, TypeError) as cause:
-        raise StoreError(f"{file} is damaged", "restore it from a copy of the store") from cause
+    except (ValueError, KeyError, TypeError, AttributeError, UsageError) as cause:
+        raise DamagedRunError(f"{file} is damaged", "octostream recover makes it again from zarr.json") from cause
 
 
 def load_run(store: Path) -> tuple[Run, tuple[Product, ...], dict[str, NDArray[Any]]]:
@@ -134,10 +146,21 @@ def load_run(store: Path) -> tuple[Run, tuple[Product, ...], dict[str, NDArray[A
         There is no octostream store there, or it is damaged.
     """
     stored = read_run(store)
+    return stored.run, stored.products, load_maps(store)
+
+
+def load_maps(store: Path) -> dict[str, NDArray[Any]]:
+    """Give the calibration maps of a store by name.
+
+    Raises
+    ------
+    StoreError
+        One is damaged.
+    """
     maps: dict[str, NDArray[Any]] = {}
     for file in sorted(maps_folder(store).glob("*.npy")):
         try:
             maps[file.stem] = np.load(file, allow_pickle=False)
         except (OSError, ValueError) as cause:
             raise StoreError(f"the map {file} cannot be read", "restore it from a copy of the store") from cause
-    return stored.run, stored.products, maps
+    return maps

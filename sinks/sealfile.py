@@ -11,9 +11,12 @@ from ..stream.errors import StoreError
 from ..stream.ledger import Ledger
 from ..stream.model import Loss
 from ..stream.ranges import Ranges
+from .checked import check_digest, with_digest
 from .durable import json_bytes, sync, write_durably
-from .failure import said
+from .failure import failure, said
 from .layout import DOT_FOLDER
+
+_KEYS = {"status", "frames_expected", "frames_stored", "frames_lost", "stored", "lost"}
 
 
 def ledger_file(store: Path) -> Path:
@@ -48,7 +51,7 @@ def is_closed(store: Path) -> bool:
 
 def write_ledger(store: Path, ledger: Ledger) -> None:
     """Make the ledger of a sealed run durable."""
-    write_durably(ledger_file(store), json_bytes({"status": ledger.status, **ledger.to_json()}))
+    write_durably(ledger_file(store), json_bytes(with_digest({"status": ledger.status, **ledger.to_json()})))
 
 
 def read_sealed_ledger(store: Path) -> Ledger | None:
@@ -61,11 +64,33 @@ def read_sealed_ledger(store: Path) -> Ledger | None:
     """
     file = ledger_file(store)
     try:
-        return ledger_from_json(json.loads(file.read_bytes()))
+        content = json.loads(file.read_bytes())
+        check_digest(content, _KEYS)
+        return ledger_from_json(content)
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError) as cause:
+    except OSError as cause:
+        raise failure(f"read {file}", cause) from cause
+    except (ValueError, KeyError, TypeError, AttributeError) as cause:
         raise StoreError(f"{file} is damaged", "seal the run again: its commit records say what is stored") from cause
+
+
+def salvage_ledger(store: Path) -> Ledger | None:
+    """Give what can still be read of a damaged ledger: who was lost and why is written nowhere else.
+
+    Returns
+    -------
+    Ledger or None
+        Its frames may be wrong; the commit records say what is stored.
+    """
+    try:
+        ledger = ledger_from_json(json.loads(ledger_file(store).read_bytes()))
+        told = (*ledger.stored.spans, *((k.first, k.last) for k in ledger.losses))
+        texts = [text for k in ledger.losses for text in (k.where, k.why)]
+        sound = all(0 <= first <= last for first, last in told) and all(isinstance(t, str) for t in texts)
+        return ledger if sound and ledger.expected > 0 else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def ledger_from_json(data: Mapping[str, Any]) -> Ledger:

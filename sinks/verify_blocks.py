@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 from ..stream.model import Block, Commit, Plan, Product
 from ..stream.ranges import Ranges
 from .arrays import open_planned
-from .layout import array_path, levels, merges, region, shard_file
+from .failure import refuse_blame
+from .folds import read_partial
+from .layout import array_path, levels, merges, plane_region, region, shard_file
+from .problem import Problem
 from .recompute import PROJECTED, as_text, differing_frames, halve, planes, stats
 
 Parts = dict[str, NDArray[Any]]
@@ -54,20 +57,21 @@ class BlockVerifier:
         """Begin to read a block's products."""
         return {p.path: self._arrays[p.path][region(p, block)].read() for p in self._whole}
 
-    def check(self, block: Block, commit: Commit, requests: dict[str, ts.Future[Any]]) -> Iterator[str]:
-        """Compare a block; yields one line a problem."""
-        parts: Parts = {}
-        for product in self._whole:
-            try:
-                parts[product.path] = np.asarray(requests[product.path].result())
-            except ValueError as cause:
-                yield self._unreadable(product, block, cause)
-        yield from self._check_pyramid(block, parts)
-        yield from self._check_projections(block, parts)
-        if "raw/0" in parts:
-            yield from self._check_raw(block, commit, parts["raw/0"])
+    def check(
+        self, block: Block, commit: Commit, requests: dict[str, ts.Future[Any]], *, waits: bool
+    ) -> Iterator[Problem]:
+        """Compare a block.
 
-    def check_stack(self, block: Block, *, required: bool) -> Iterator[str]:
+        Parameters
+        ----------
+        block, commit, requests : Block, Commit, dict
+            Which, what it holds, and what `request` gave.
+        waits : bool
+            Whether its parts of merged projections must still be there, for the rest of its stack.
+        """
+        return (Problem(text, block.number) for text in self._check(block, commit, requests, waits))
+
+    def check_stack(self, block: Block, *, required: bool) -> Iterator[Problem]:
         """Compare the merged projections of the stack that ends with this block.
 
         Parameters
@@ -77,6 +81,22 @@ class BlockVerifier:
         required : bool
             Whether they must be there: not before the stack is published.
         """
+        return (Problem(text, block.number) for text in self._check_stack(block, required))
+
+    def _check(self, block: Block, commit: Commit, requests: dict[str, ts.Future[Any]], waits: bool) -> Iterator[str]:
+        parts: Parts = {}
+        for product in self._whole:
+            try:
+                parts[product.path] = np.asarray(requests[product.path].result())
+            except ValueError as cause:
+                yield self._unreadable(product, block, cause)
+        yield from self._check_lost(block, commit, parts)
+        yield from self._check_pyramid(block, parts)
+        yield from self._check_projections(block, parts, waits)
+        if "raw/0" in parts:
+            yield from self._check_raw(block, commit, parts["raw/0"])
+
+    def _check_stack(self, block: Block, required: bool) -> Iterator[str]:
         for product in self._folded:
             if not required and not shard_file(self.store, self.plan, product, block).exists():
                 continue
@@ -91,6 +111,16 @@ class BlockVerifier:
                 yield f"{product.path}: not the maximum of level 0 in stack t={t}, c={c}"
         self._running.clear()
         self._incomparable = False
+
+    def _check_lost(self, block: Block, commit: Commit, parts: Parts) -> Iterator[str]:
+        """See that nothing is shown where the block holds no frame."""
+        held = {frame.number for frame in commit.frames}
+        missing = [(number, place) for number, place in planes(block) if number not in held]
+        for product in self._whole:
+            if missing and product.axes == "tczyx" and product.path in parts:
+                bad = Ranges.of(number for number, place in missing if parts[product.path][place].any())
+                if bad.spans:
+                    yield f"{product.path}: shows what no commit record holds in {as_text(bad)}"
 
     def _check_pyramid(self, block: Block, parts: Parts) -> Iterator[str]:
         for fine, coarse in zip(self._pyramid, self._pyramid[1:], strict=False):
@@ -107,7 +137,7 @@ class BlockVerifier:
             if bad.spans:
                 yield f"{coarse.path}: not the 2x2 mean of level {fine.path} in {as_text(bad)}"
 
-    def _check_projections(self, block: Block, parts: Parts) -> Iterator[str]:
+    def _check_projections(self, block: Block, parts: Parts, waits: bool) -> Iterator[str]:
         if "0" not in parts:
             self._incomparable = True
             return
@@ -117,6 +147,9 @@ class BlockVerifier:
             if product in self._folded:
                 before = self._running.get(product.path)
                 self._running[product.path] = expected if before is None else np.maximum(before, expected)
+                waiting = read_partial(self.store, product, block.number) if waits else expected
+                if waiting is None or not np.array_equal(waiting, expected):
+                    yield f"{product.path}: the part of block {block.number} that waits for its stack is not right"
             elif product.path in parts:
                 bad = differing_frames(product, block, expected, parts[product.path])
                 if bad.spans:
@@ -139,7 +172,14 @@ class BlockVerifier:
             yield f"raw/0: not the checksum or the counts of the commit record in {as_text(bad)}"
 
     def _unreadable(self, product: Product, block: Block, cause: Exception) -> str:
-        """Name the file that cannot be read, and the frames that are hit."""
+        """Name the file that cannot be read, and the frames that are hit.
+
+        Raises
+        ------
+        StoreError
+            The system refuses to read it, which says nothing about what is in it.
+        """
+        refuse_blame(cause, f"read {shard_file(self.store, self.plan, product, block)}")
         shard = shard_file(self.store, self.plan, product, block)
         place = shard.relative_to(self.store)
         if not shard.exists():
@@ -147,9 +187,7 @@ class BlockVerifier:
         array = self._arrays[product.path]
         bad = []
         for number in block.frames:
-            index = dict(zip("tcz", self.plan.index(number), strict=True))
-            where = tuple(index[a] if a in index else slice(None) for a in product.axes)
-            error = array[where].read().exception()
+            error = array[plane_region(self.plan, product, number)].read().exception()
             if error is not None:
                 bad.append(number)
                 cause = error

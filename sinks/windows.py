@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,9 @@ def window_of(pixels: NDArray[Any]) -> Window:
 def read_windows(
     store: Path, plan: Plan, products: tuple[Product, ...], growth: Growth, extent: Extent, shared: ts.Context
 ) -> dict[int, Window]:
-    """Look at one committed block of every channel: of the newest time point, or amid what is visible of a stack.
+    """Look at one committed block of every channel: of its newest time point, or amid what is visible of a stack.
+
+    What is found depends on what is committed and on nothing else, so that a store can be sealed again, or verified.
 
     Returns
     -------
@@ -44,8 +47,9 @@ def read_windows(
     array = open_planned(store, plan, coarsest, shared)
     windows: dict[int, Window] = {}
     for c in range(plan.shape[1]):
-        block = plan.blocks.block_of(_look_at(plan, extent, c))
-        if block.number in growth:
+        frames = _look_at(plan, extent, c)
+        block = next((b for b in map(plan.blocks.block_of, frames) if b.number in growth), None)
+        if block is not None:
             where = list(region(coarsest, block))
             where[1] = slice(c, c + 1)
             with said(f"read {coarsest.path} of {store}"):
@@ -53,8 +57,10 @@ def read_windows(
     return windows
 
 
-def _look_at(plan: Plan, extent: Extent, c: int) -> int:
-    """Give the number of the frame in whose block to look."""
+def _look_at(plan: Plan, extent: Extent, c: int) -> Iterator[int]:
+    """Give the numbers of the frames in whose blocks to look, the best first."""
     _, c_size, z_size = plan.shape[:3]
-    t, z = (extent.length - 1, z_size // 2) if extent.axis == "t" else (0, (extent.length - 1) // 2)
-    return (t * c_size + c) * z_size + z
+    if extent.axis == "t":
+        return ((t * c_size + c) * z_size + z_size // 2 for t in range(extent.length - 1, -1, -1))
+    middle = (extent.length - 1) // 2
+    return (c * z_size + z for z in (*range(middle, -1, -1), *range(middle + 1, extent.length)))

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import math
+import os
+import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -144,3 +147,26 @@ def acquire():
 def ram() -> str | None:
     """A folder in memory where the system has one: there the many small syncs of property tests cost nothing."""
     return "/dev/shm" if Path("/dev/shm").is_dir() else None
+
+
+@pytest.fixture(scope="session")
+def stores(acquire, ram):
+    """Sealed runs with and without raw frames; not to be changed."""
+    folder = Path(tempfile.mkdtemp(dir=ram))
+    from .damaged import PLANS, record_all  # late: it needs this module
+
+    made = {}
+    for plan, (shape, rate_hz) in PLANS.items():
+        for raw in (False, True):
+            one = made[plan, raw] = acquire(folder / f"{plan}-{raw}", shape, rate_hz, keep_raw=raw)
+            record_all(one)
+    yield made
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def copy(ram):
+    """Makes copies of a run's store to damage."""
+    folder = Path(tempfile.mkdtemp(dir=ram))
+    yield lambda made: Path(shutil.copytree(made.store, folder / f"{len(os.listdir(folder))}.ome.zarr"))
+    shutil.rmtree(folder)

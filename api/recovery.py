@@ -1,0 +1,111 @@
+"""Recovering a store where it lies: no service may keep it, and the registry of its data directory is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from ..kernels.recipe import Recipe
+from ..kernels.reduction import Reduction, plan_reduction
+from ..sinks.commits import intact_commits
+from ..sinks.failure import said
+from ..sinks.recover import RecoverReport, recover
+from ..sinks.registry import Registry
+from ..sinks.runfile import read_run
+from ..stream.clock import wall_ns
+from ..stream.errors import UsageError
+from ..stream.model import Run
+from ..stream.report import RunReport
+from .run_account import RunAccount, sustained_hz
+from .service import lock_data
+from .stored_runs import registry_file
+
+
+def recover_store(store: Path, progress: Callable[[int, int], None]) -> RecoverReport:
+    """Recover a store, and enter in the registry what became of its run.
+
+    Parameters
+    ----------
+    store : Path
+        Any octostream store; in a data directory or copied elsewhere.
+    progress : callable
+        Called with (blocks done, blocks in all).
+
+    Raises
+    ------
+    UsageError
+        A service runs on the store's data directory, or another recovery is at work.
+    StoreError
+        There is no octostream store, or it or the registry cannot be read or written.
+    """
+    store = store.absolute()
+    data = store.parent.parent
+    with _without_service(data):
+        report = recover(store, _reduce, progress)
+        if registry_file(data).exists():
+            _enter(data, store, report)
+    return report
+
+
+@contextmanager
+def _without_service(data: Path) -> Iterator[None]:
+    """Keep services away from a data directory meanwhile; what is none has no lock."""
+    if not registry_file(data).parent.is_dir():
+        yield
+        return
+    try:
+        with said(f"lock {data}"):
+            lock = lock_data(data)
+    except UsageError:
+        raise UsageError(
+            f"a service is running on {data}", "stop it first; it takes its open runs up again by itself"
+        ) from None
+    with lock:
+        yield
+
+
+def _reduce(run: Run, maps: Mapping[str, NDArray[Any]]) -> Reduction:
+    return plan_reduction(Recipe.from_json(run.recipe), run.plan, maps, keep_raw=run.keep_raw)
+
+
+def _enter(data: Path, store: Path, report: RecoverReport) -> None:
+    """Let the registry say what the store says."""
+    registry = Registry(registry_file(data))
+    try:
+        run = read_run(store).run
+        known = registry.get(run.id)
+        row = _row(known or RunAccount(run).report(None, report.status, None), store, report)
+        if known is None:
+            registry.add(row)
+        elif known != row:
+            registry.update(row)
+    finally:
+        registry.close()
+
+
+def _row(known: RunReport, store: Path, report: RecoverReport) -> RunReport:
+    """Give the row of a run that was recovered: what its service knew better stays."""
+    row = replace(
+        known,
+        store=str(store),
+        status=report.status,
+        received=max(known.received, report.frames_stored),
+        stored=report.frames_stored,
+        lost=report.frames_lost,
+        reason=report.losses[0].why if report.losses else "",
+    )
+    if row == known:
+        return known
+    commits = list(intact_commits(store))
+    return replace(
+        row,
+        rate_hz=sustained_hz(commits),
+        raw_bytes=sum(c.raw_bytes for c in commits),
+        stored_bytes=sum(c.stored_bytes for c in commits),
+        sealed_ns=known.sealed_ns or wall_ns(),
+    )

@@ -1,0 +1,302 @@
+"""Damaged pixels: made again from level 0 or from the raw frames where they can be, given up frame by frame else."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from ..stream.errors import OctostreamError
+from ..stream.model import Block, Commit, Frame, Loss, Product
+from ..stream.ranges import Ranges
+from ..stream.tools import Reducer
+from .arrays import context, open_array, open_planned, write_whole
+from .commits import record_file, write_commit
+from .durable import make_folders, sync
+from .failure import refuse_blame
+from .folds import read_partial, write_partial
+from .layout import (
+    DOT_FOLDER,
+    array_metadata,
+    array_path,
+    levels,
+    merges,
+    partial_file,
+    plane_region,
+    region,
+    shard_file,
+)
+from .quarantine import Quarantine
+from .recompute import PROJECTED, as_text, halve, planes, stats
+from .recover_records import block_files
+from .runfile import StoredRun
+
+Pixels = NDArray[Any]
+RAW = "raw/0"
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A block's part of a product as it can be read: zero where it cannot."""
+
+    pixels: Pixels
+    lost: frozenset[int]
+    whole: bool
+
+
+def mended_folder(store: Path) -> Path:
+    """Give where shards are made before they are put in their place."""
+    return store / DOT_FOLDER / "mended"
+
+
+class BlockMender:
+    """Puts the pixels of blocks right.
+
+    What is in the commit record is what a block holds. A frame is kept if its level 0 can be read or made again from
+    its raw counts, and its raw counts, where they are kept, are those of the record. All else follows from level 0.
+
+    Parameters
+    ----------
+    store, stored_run, quarantine : Path, StoredRun, Quarantine
+        What to work on.
+    reducer : callable
+        Gives what reduces raw frames as the run's recipe says, or raises an `OctostreamError` that says why it cannot.
+    """
+
+    def __init__(
+        self, store: Path, stored_run: StoredRun, quarantine: Quarantine, reducer: Callable[[], Reducer]
+    ) -> None:
+        self.store = store
+        self.plan = stored_run.run.plan
+        self._stored_run = stored_run
+        self._quarantine = quarantine
+        self._reducer = reducer
+        self._own = [p for p in stored_run.products if not merges(self.plan, p)]
+        self._folded = [p for p in stored_run.products if merges(self.plan, p)]
+        self._shared = context(2)
+        self._arrays = {p.path: open_planned(store, self.plan, p, self._shared) for p in stored_run.products}
+
+    def mend(self, block: Block, commit: Commit) -> Iterator[str]:
+        """Put a block right; yields one line for each file that changes.
+
+        Each step leaves a store from which the same call comes to the same end: what is lost is noted, then the damaged
+        files are kept aside, then the record says less, and only then are shards replaced.
+
+        Raises
+        ------
+        OSError, ValueError, StoreError
+            The store cannot be read or written; the same call may be repeated.
+        """
+        parts = {p.path: self._read(p, block) for p in self._own}
+        raw_lost = self._raw_lost(block, commit, parts)
+        first = self._level0(block, commit, parts, raw_lost)
+        lost = {p.path: parts[p.path].lost for p in self._own if self._primary(p)} | {"0": first.lost, RAW: raw_lost}
+        dead = frozenset().union(*lost.values())
+        held = {frame.number for frame in commit.frames}
+        kept = [frame for frame in commit.frames if frame.number not in dead]
+        wanted = self._wanted(block, {f.number for f in kept}, first.pixels, parts)
+        if len(kept) < len(commit.frames):
+            yield self._give_up(block, commit, kept, [path for path in sorted(lost) if lost[path] & held])
+        if not kept:
+            return
+        for product in self._own:
+            part = parts[product.path]
+            if part.whole and np.array_equal(part.pixels, wanted[product.path]):
+                continue
+            file = shard_file(self.store, self.plan, product, block)
+            there = file.exists()
+            self._quarantine.keep(file)
+            self._write(product, block, wanted[product.path])
+            yield f"{file.relative_to(self.store)} was {'not right' if there else 'missing'}: written again"
+
+    def mend_stack(self, t: int, c: int, committed: Mapping[int, Commit]) -> Iterator[str]:
+        """Merge the projections of a stack again from the level 0 of its blocks; yields one line for each change.
+
+        Raises
+        ------
+        OSError, ValueError, StoreError
+            As `mend`.
+        """
+        numbers = self.plan.blocks.of_stack(t, c)
+        for product in self._folded:
+            block = self.plan.blocks[numbers[0]]
+            file = shard_file(self.store, self.plan, product, block)
+            merged: Pixels | None = None
+            for n in numbers:
+                if n in committed:
+                    projected = self._projected(product, self.plan.blocks[n])
+                    merged = projected if merged is None else np.maximum(merged, projected)
+            there = file.exists()
+            if merged is None:
+                self._quarantine.keep(file)  # sealing removes it
+                continue
+            part = self._read(product, block)
+            if not (part.whole and np.array_equal(part.pixels, merged)):
+                self._quarantine.keep(file)
+                self._write(product, block, merged)
+                yield f"{file.relative_to(self.store)} was {'not right' if there else 'missing'}: merged again"
+
+    def mend_parts(self, committed: Mapping[int, Commit]) -> Iterator[str]:
+        """Put the parts right that wait for their stacks, and remove those that are merged; call it last.
+
+        A run may be opened again, and what is merged then must be right. What is merged now is right already, and must
+        not be merged again from parts that nobody has checked.
+
+        Raises
+        ------
+        OSError, ValueError, StoreError
+            As `mend`.
+        """
+        for number in sorted(committed) if self._folded else ():
+            block = self.plan.blocks[number]
+            whole = all(n in committed for n in self.plan.blocks.of_stack(*block.origin[:2]))
+            for product in self._folded:
+                file = partial_file(self.store, product, number)
+                if whole:
+                    file.unlink(missing_ok=True)
+                    continue
+                wanted = self._projected(product, block)
+                found = read_partial(self.store, product, number)
+                if found is None or not np.array_equal(found, wanted):
+                    make_folders(file.parent)
+                    write_partial(self.store, product, number, wanted)
+                    yield f"{file.relative_to(self.store)} was not right: made again"
+
+    def _projected(self, product: Product, block: Block) -> Pixels:
+        level0 = self._arrays["0"][region(self._product("0"), block)].read().result()
+        return np.asarray(level0).max(axis=PROJECTED[product.path])
+
+    def _write(self, product: Product, block: Block, pixels: Pixels) -> None:
+        """Put a shard in place, durable at return.
+
+        It is made elsewhere: at the edge of an array tensorstore reads a shard before it writes it, and fails where
+        that is damaged.
+        """
+        apart = mended_folder(self.store)
+        shutil.rmtree(apart, ignore_errors=True)
+        metadata = array_metadata(self.plan, product, product.shape)
+        array = open_array(apart / array_path(product), metadata, self._shared)
+        write_whole([(array, region(product, block), pixels)])
+        file = shard_file(self.store, self.plan, product, block)
+        make_folders(file.parent)
+        shard_file(apart, self.plan, product, block).replace(file)
+        sync(file.parent)
+
+    def _product(self, path: str) -> Product:
+        return next(p for p in self._stored_run.products if p.path == path)
+
+    def _primary(self, product: Product) -> bool:
+        """Tell whether a product follows from no other one."""
+        derived = {p.path for p in levels(self._stored_run.products)} | PROJECTED.keys() | {RAW}
+        return product.path not in derived
+
+    def _read(self, product: Product, block: Block) -> _Part:
+        """Read a part at once, or, where that fails, frame by frame."""
+        array, where = self._arrays[product.path], region(product, block)
+        read = array[where].read()
+        cause = read.exception()
+        if cause is None:
+            return _Part(np.asarray(read.result()), frozenset(), whole=True)
+        refuse_blame(cause, f"read {shard_file(self.store, self.plan, product, block)}")
+        pixels = np.zeros([s.stop - s.start for s in where], product.dtype)
+        lost: set[int] = set()
+        for number, place in planes(block):
+            read = array[plane_region(self.plan, product, number)].read()
+            if read.exception() is None:
+                pixels[tuple(i for i, axis in zip(place, "tcz", strict=True) if axis in product.axes)] = read.result()
+            else:
+                lost.add(number)
+        return _Part(pixels, frozenset(lost), whole=False)
+
+    def _raw_lost(self, block: Block, commit: Commit, parts: Mapping[str, _Part]) -> frozenset[int]:
+        """Give the frames whose raw counts are not those that came."""
+        if RAW not in parts:
+            return frozenset()
+        places, raw = dict(planes(block)), parts[RAW]
+
+        def right(k: int, frame: Frame) -> bool:
+            plane = np.ascontiguousarray(raw.pixels[places[frame.number]])
+            return xxhash.xxh3_64_intdigest(plane.data) == frame.checksum and stats(plane) == commit.stats[k]
+
+        wrong = {f.number for k, f in enumerate(commit.frames) if f.number not in raw.lost and not right(k, f)}
+        return frozenset(raw.lost | wrong)
+
+    def _level0(self, block: Block, commit: Commit, parts: Mapping[str, _Part], raw_lost: frozenset[int]) -> _Part:
+        """Give level 0 with all that can be read of it or made again."""
+        part = parts["0"]
+        held = {frame.number for frame in commit.frames}
+        bad = held & (part.lost | self._contradicted(block, parts))
+        again = sorted(bad - raw_lost) if RAW in parts else []
+        if again:
+            try:
+                reducer = self._reducer()
+            except OctostreamError:
+                again = []  # without its maps or its recipe nobody can say what the run would have made of a frame
+            else:
+                pixels, places = part.pixels.copy(), dict(planes(block))
+                reducer.begin(block)
+                for number in again:
+                    reducer.add(number, np.ascontiguousarray(parts[RAW].pixels[places[number]]))
+                    pixels[places[number]] = reducer.level0(number)
+                part = replace(part, pixels=pixels)
+        return replace(part, lost=frozenset(bad.difference(again)))
+
+    def _contradicted(self, block: Block, parts: Mapping[str, _Part]) -> set[int]:
+        """Give the frames whose level 0 can be read, but is denied by everything that was made of it."""
+        level0, places = parts["0"], dict(planes(block))
+        denied: set[int] = set()
+        for number, place in places.items():
+            plane = level0.pixels[place]
+            made: dict[str, Pixels] = {"1": halve(plane)} | {
+                path: plane.max(axis=PROJECTED[path] - 3) for path in ("projections/xz", "projections/yz")
+            }
+            told = [parts[p] for p in made if p in parts and number not in parts[p].lost]
+            agree = [np.array_equal(parts[p].pixels[place], made[p]) for p in made if p in parts]
+            if len(told) == len(agree) > 0 and not any(agree):
+                denied.add(number)
+        return denied
+
+    def _wanted(self, block: Block, kept: set[int], level0: Pixels, parts: Mapping[str, _Part]) -> dict[str, Pixels]:
+        """Give what a block that holds some frames has to show."""
+        gone = [place for number, place in planes(block) if number not in kept]
+        wanted = {p.path: parts[p.path].pixels.copy() for p in self._own}
+        wanted["0"] = level0.copy()
+        for product in self._own:
+            for place in gone if product.axes == "tczyx" else ():
+                wanted[product.path][place] = 0
+        pyramid = levels(self._own)
+        for fine, coarse in pairwise(pyramid):
+            for _, place in planes(block):
+                wanted[coarse.path][place] = halve(wanted[fine.path][place])
+        for product in self._own:
+            if product.path in PROJECTED:
+                wanted[product.path] = wanted["0"].max(axis=PROJECTED[product.path])
+        return wanted
+
+    def _give_up(self, block: Block, commit: Commit, kept: list[Frame], bad: list[str]) -> str:
+        """Note which frames are lost, keep the whole block aside, and let its record say what is left of it."""
+        left = {frame.number for frame in kept}
+        lost = Ranges.of(f.number for f in commit.frames if f.number not in left)
+        why = f"damaged on the disk: {' and '.join(bad)} of block {block.number}"
+        self._quarantine.note([Loss(first, last, "store", why) for first, last in lost.spans])
+        for file in (*block_files(self.store, self._stored_run, block), record_file(self.store, block.number)):
+            self._quarantine.keep(file)
+        if kept:
+            pairs = [(f, s) for f, s in zip(commit.frames, commit.stats, strict=True) if f.number in left]
+            less = replace(
+                commit,
+                frames=tuple(f for f, _ in pairs),
+                stats=tuple(s for _, s in pairs),
+                raw_bytes=len(pairs) * self.plan.frame_bytes,
+            )
+            write_commit(self.store, less)
+        else:
+            self._quarantine.take(record_file(self.store, block.number))
+        return f"block {block.number} was damaged: {as_text(lost)} lost, what there was is in quarantine"
