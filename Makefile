@@ -18,7 +18,7 @@ test: $(VENV)/installed  ## all tests: make test ARGS="tests/stream -q"
 	$(BIN)/pytest $(ARGS)
 
 chaos: $(VENV)/installed  ## the campaign in its long form: make chaos ARGS="-kstorage --seeds=1-3"
-	OCTOSTREAM_CHAOS=long $(BIN)/pytest tests/chaos $(ARGS)
+	OCTOSTREAM_CHAOS=long $(BIN)/pytest tests/chaos tests/stream/test_simulation.py $(ARGS)
 
 bench: $(VENV)/installed  ## our speed beside others', in one run
 	@$(BIN)/octostream bench $(ARGS)
