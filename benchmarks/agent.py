@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,8 @@ OVER = "the time of the benchmark is over"
 def work(task: Task) -> Measurement:
     """Record until the time is over and the run is sealed.
 
-    Options: ``ingest``, address of the service; ``service``, its process ids; ``rate_hz``, None for as fast as it goes.
+    Options: ``ingest``, address of the service; ``service``, its process ids; ``rate_hz``, None for as fast as it goes;
+    ``key``, a key file, if the service asks for one.
 
     Raises
     ------
@@ -32,7 +34,8 @@ def work(task: Task) -> Measurement:
     bank, plan = task.workload.bank(), task.workload.plan(task.seconds)
     recipe, maps = task.workload.recipe().resolve(plan.frame_shape)
     parts = {"agent": [os.getpid()], "service": task.options["service"]}
-    with open_run(task.options["ingest"], plan, recipe=recipe.to_json(), maps=maps) as run:
+    key = Path(task.options["key"]) if "key" in task.options else None
+    with open_run(task.options["ingest"], plan, recipe=recipe.to_json(), maps=maps, key=key) as run:
         with Meter(parts) as meter:
             send(run, bank, frame_numbers(plan, task.seconds), task.options["rate_hz"])
             sealed = run.finish(OVER if run.sent < plan.frames else "")

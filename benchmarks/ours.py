@@ -34,15 +34,20 @@ class Octostream:
         For the tier.
     rate_hz : float or None
         Frames a second that the camera gives; None for as many as are taken.
+    key : Path, optional
+        The agent's key file, where the tier asks for one.
     """
 
     launcher: Launcher
     start_service: StartService
     rate_hz: float | None = None
+    key: Path | None = None
 
     @property
     def name(self) -> str:
         """Short name."""
+        if self.key is not None:
+            return "octostream with keys"
         return "octostream" if self.rate_hz is None else f"octostream at {self.rate_hz:g} Hz"
 
     @property
@@ -62,4 +67,5 @@ class Octostream:
         with self.start_service(folder) as ingest:
             service = [p.pid for p in here.children(recursive=True) if p.pid not in before]
             options = {"ingest": ingest, "service": service, "rate_hz": self.rate_hz}
+            options |= {"key": str(self.key)} if self.key else {}
             return self.launcher.measure("octostream", folder, seconds, **options)
