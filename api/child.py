@@ -5,9 +5,11 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 #: Linux: send this process a signal when its parent dies, so that no orphan keeps an address or a store.
@@ -24,6 +26,13 @@ def die_with_parent() -> None:
     """Ask the kernel for SIGTERM when the parent dies; elsewhere than on Linux this does nothing."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def allow_many_files() -> None:
+    """Take as many files as this user may open: a flood of connections must not keep shards from being written."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with suppress(ValueError, OSError):  # where there is no end to it, some kernels want a number
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def say(ready_fd: int, **facts: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import Any
 
 from ..stream.errors import OctostreamError
 from .child import die_with_parent
+from .settings import keys_of
 
 #: The sensor and rate of the microscope that octostream was made for.
 SENSOR = "2048x2048"
@@ -58,6 +60,8 @@ class RunningService(AbstractContextManager["RunningService"]):
                 text=True,
                 process_group=0,  # Ctrl-C stops the agent first: the service must still be there to seal the run
                 preexec_fn=die_with_parent,
+                # Its own keys, that is none: those of a tier on this machine are for instruments.
+                env={**os.environ, "OCTOSTREAM_KEYS_DIR": str(keys_of(data))},
             )
 
     def wait(self, event: str) -> Addresses:

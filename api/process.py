@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from ..stream.errors import OctostreamError
-from .child import die_with_parent, on_signals, say
+from .child import allow_many_files, die_with_parent, on_signals, say
 from .logs import configure_logs
 
 
@@ -49,6 +49,7 @@ def main(arguments: list[str]) -> int:
     """Run one role; errors go to the parent as one line."""
     role, ready_fd, settings = arguments[0], int(arguments[1]), json.loads(arguments[2])
     die_with_parent()
+    allow_many_files()
     configure_logs(role)
     try:
         ROLES[role](ready_fd, settings)

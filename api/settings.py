@@ -18,6 +18,11 @@ def default_workers() -> int:
     return max(1, min(4, (os.cpu_count() or 1) // 4))
 
 
+def keys_of(data: Path) -> Path:
+    """Give the usual folder of keys of a data directory."""
+    return data / ".octostream" / "keys"
+
+
 class Settings(BaseSettings):
     """What a service is told.
 
@@ -64,7 +69,7 @@ class Settings(BaseSettings):
     @property
     def keys(self) -> Path:
         """Folder of the tier's keys."""
-        return (self.keys_dir or self.data / ".octostream" / "keys").absolute()
+        return (self.keys_dir or keys_of(self.data)).absolute()
 
     @classmethod
     def load(cls, config: Path | None, flags: dict[str, Any]) -> Settings:

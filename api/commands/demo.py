@@ -11,12 +11,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ...stream.errors import UsageError
+from ...stream.key_files import in_use
 from ..demonstration import RATE_HZ, RunningService, record
 from ..output import say_json
 from ..progress import check_progress
 from ..sample import fetch_sample
 from ..sample_progress import sample_progress
 from ..service import prepare_data
+from ..settings import keys_of
 
 if TYPE_CHECKING:
     from ...sinks.verify import VerifyReport
@@ -35,6 +38,8 @@ def command(
     """Stream a lattice light-sheet recording as 2048x2048 at 100 Hz; exit 0 only when complete and verified."""
     from ...sinks.verify import verify  # late: the other commands need not load what reads stores
 
+    if in_use(keys_of(data)):
+        raise UsageError(f"keys are in use in {data}, the demonstration has none", "give another folder to --data")
     console = Console(stderr=as_json, highlight=False, soft_wrap=True)
     with sample_progress(Console(stderr=True), "lattice") as show:
         sample = fetch_sample("lattice", progress=show)

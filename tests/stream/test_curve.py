@@ -135,16 +135,16 @@ def test_curve_alone_lets_everybody_in(ctx, here, folder):
         assert knock(here, router.last_endpoint.decode(), stranger, 10) is Handshake.DONE
 
 
-def test_a_door_that_lets_strangers_in_is_not_opened(ctx, folder, monkeypatch):
+def test_a_door_that_lets_strangers_in_is_not_opened(ctx, closing, folder, monkeypatch):
     def blind(request, allowed):
         return zap.Answer(zap._reply(request[1], b"200", b"", b"somebody"), "", "", let_in=True)
 
     monkeypatch.setattr(door.zap, "answer", blind)
     with pytest.raises(OctostreamError, match="unknown key was let in"):
-        protected(ctx, folder)
+        closing(protected(ctx, folder))
 
 
-def test_a_door_that_nobody_keeps_is_not_opened(ctx, folder, monkeypatch):
+def test_a_door_that_nobody_keeps_is_not_opened(ctx, closing, folder, monkeypatch):
     monkeypatch.setattr(Doorkeeper, "_serve", lambda self: None)
     made = Doorkeeper(ctx, folder)
     thread = made._thread
@@ -157,14 +157,14 @@ def test_a_door_that_nobody_keeps_is_not_opened(ctx, folder, monkeypatch):
 
     made.protect = protect
     with pytest.raises(OctostreamError, match="nobody checks keys"):
-        Router(ctx, "tcp://127.0.0.1:0", 2**20, made)
+        closing(Router(ctx, "tcp://127.0.0.1:0", 2**20, made))
 
 
-def test_a_doorkeeper_that_does_not_answer_is_noticed_in_time(ctx, folder, monkeypatch):
+def test_a_doorkeeper_that_does_not_answer_is_noticed_in_time(ctx, closing, folder, monkeypatch):
     monkeypatch.setattr(door, "PROOF_S", 0.3)
     monkeypatch.setattr(Doorkeeper, "_serve", lambda self: self._over.wait(30))
     with pytest.raises(OctostreamError, match=r"no answer within 0\.3 s"):
-        protected(ctx, folder)
+        closing(protected(ctx, folder))
 
 
 def test_an_open_door_is_left_when_its_doorkeeper_dies(ctx, here, closing, folder, monkeypatch):

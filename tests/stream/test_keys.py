@@ -4,6 +4,7 @@ import os
 import pickle
 import stat
 from dataclasses import asdict
+from itertools import product
 
 import pytest
 from hypothesis import given
@@ -146,18 +147,16 @@ def test_whatever_is_no_request_is_refused(allowed, request):
     assert answer.parts[4] == b""
 
 
-@given(
-    lists,
-    keys,
-    st.binary(min_size=1, max_size=255),
-    st.sampled_from([b"octostream", b"", b"global"]),
-    st.sampled_from([b"CURVE", b"NULL", b"PLAIN", b"curve"]),
-    st.sampled_from([b"1.0", b"1.1", b""]),
-)
-def test_only_an_allowed_key_is_let_in(allowed, stranger, number, domain, mechanism, version):
-    for key in [stranger, *(p.key for p in allowed.permits)]:
-        request = [version, number, domain, b"10.0.0.7", b"", mechanism, bytes.fromhex(key)]
-        answer = zap.answer(request, allowed)
+@given(lists, permits, keys, st.binary(min_size=1, max_size=255))
+def test_only_an_allowed_key_is_let_in(others, known, stranger, number):
+    allowed = AllowList((*(p for p in others.permits if p.key != known.key), known))
+    for version, domain, mechanism, key in product(
+        [b"1.0", b"1.1", b""],
+        [b"octostream", b"", b"global"],
+        [b"CURVE", b"NULL", b"PLAIN", b"curve"],
+        [stranger, *(p.key for p in allowed.permits)],
+    ):
+        answer = zap.answer([version, number, domain, b"10.0.0.7", b"", mechanism, bytes.fromhex(key)], allowed)
         good = (version, domain, mechanism) == (b"1.0", b"octostream", b"CURVE") and allowed.of(key) is not None
         assert answer.let_in == good
         assert (answer.parts[2] == b"200") == good

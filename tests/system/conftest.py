@@ -13,6 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from .instruments import Instruments
+
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 LATTICE = DATA / "lattice_lightsheet_raw.tif"
 
@@ -40,9 +42,9 @@ class Command:
 
     program = ("-m", "octostream")
 
-    def __init__(self, *arguments, env=None):
+    def __init__(self, *arguments, env=None, prefix=()):
         self.process = subprocess.Popen(
-            [sys.executable, *self.program, *map(str, arguments)],
+            [*prefix, sys.executable, *self.program, *map(str, arguments)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -105,9 +107,9 @@ class Command:
 class Service(Command):
     """``octostream serve`` on free ports."""
 
-    def __init__(self, data, *arguments, env=None, http="127.0.0.1:0", ingest="tcp://127.0.0.1:0"):
+    def __init__(self, data, *arguments, http="127.0.0.1:0", ingest="tcp://127.0.0.1:0", **options):
         self.data = Path(data)
-        super().__init__("serve", "--json", "--data", data, "--http", http, "--ingest", ingest, *arguments, env=env)
+        super().__init__("serve", "--json", "--data", data, "--http", http, "--ingest", ingest, *arguments, **options)
         ready = self.said("ready")
         self.ingest, self.dashboard = ready["ingest"], ready["dashboard"]
 
@@ -186,3 +188,15 @@ def acquire(service, source, *arguments, timeout=90):
     finally:
         agent.end()
     return code, agent
+
+
+def counter(service, name):
+    lines = service.get("/metrics").text.splitlines()
+    (line,) = [line for line in lines if line.startswith(f"octostream_{name}_total ")]
+    return float(line.split()[1])
+
+
+@pytest.fixture
+def instruments(tmp_path):
+    (tmp_path / "instruments").mkdir()
+    return Instruments(tmp_path / "data", tmp_path / "instruments")
