@@ -37,8 +37,10 @@ from .spool_folder import spool_folder
 
 #: How large the spool of a run may become.
 SPOOL_BYTES = 64 * 2**30
-#: A source that cannot wait waits so long for memory, once, before frames are lost.
-OVERRUN_WAIT_S = 0.05
+#: A source that cannot wait waits so long for memory, once, before frames are lost: most cameras hold a few themselves.
+DROP_WAIT_S = 0.05
+#: So long where a spool only needs to catch up, because its disk or the machine stood still for a moment.
+SPOOL_WAIT_S = 1.0
 
 
 class Recording:
@@ -155,7 +157,9 @@ class Recording:
     def _slot_in_time(self) -> int | None:
         """Take a slot without keeping the camera waiting: once it did wait for nothing, it is not asked to again."""
         self._check_open()
-        slot = self._agent.ring.take(0.0 if self._dropping else OVERRUN_WAIT_S)
+        catching_up = self.overrun == "spool" and not self._agent.overrun
+        wait_s = SPOOL_WAIT_S if catching_up else DROP_WAIT_S
+        slot = self._agent.ring.take(0.0 if self._dropping else wait_s)
         self._dropping = slot is None
         return slot
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..stream.agent_protocol import Timing
+from ..stream.errors import OctostreamError
 from ..stream.key_files import read_instrument
 from ..stream.messages import Sealed
 from .agent import Agent
@@ -61,4 +62,9 @@ def resume(
     agent = Agent(to or spool.to, opening, Ring(opening.plan.frame_shape, 1), spool, timing, proved)
     start(agent)
     with Recording(agent, opening.plan) as run:
-        return run.finish(ENDED, waiting, where="agent")
+        try:
+            return run.finish(ENDED, waiting, where="agent")
+        except KeyboardInterrupt:
+            run.give_up()
+            what = f"stopped with {run.held} frames still in the spool {directory.name}"
+            raise OctostreamError(what, "resume it again") from None

@@ -6,14 +6,15 @@ import sys
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from ...acquire.resume import resume
 from ...acquire.spool_folder import SpoolFolder, SpoolSummary, spool_folder
 from ...sinks.disk import readable
-from ...stream.errors import UsageError
+from ...stream.errors import OctostreamError, UsageError
 from ..output import say_json
 
 NAME = "spool"
@@ -61,6 +62,52 @@ def discard(
             raise typer.Exit(1)
     spools.discard(spool)
     Console(highlight=False, soft_wrap=True).print(f"discarded {spool}", markup=False)
+
+
+@app.command("resume")
+def resume_spools(
+    spool: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="Name of the spool; all that wait, if not given.")
+    ] = None,
+    folder: Folder = None,
+    to: Annotated[
+        str, typer.Option(metavar="tcp://HOST:PORT", help="Address of the tier; the run's own if not given.")
+    ] = "",
+    key: Annotated[
+        Path | None, typer.Option(metavar="FILE", envvar="OCTOSTREAM_KEY", help="This instrument's key.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="End with one JSON object.")] = False,
+) -> None:
+    """Send what waits, and have the runs sealed; exit 0 only when each of them is complete then."""
+    spools = SpoolFolder(folder or spool_folder())
+    console = Console(stderr=as_json, highlight=False, soft_wrap=True)
+    waiting = [s.id for s in spools.spools() if s.owner is None]
+    if spool is None and not waiting:
+        console.print(f"no spool waits in {spools.path}", markup=False)
+    ended = [_resume(spools.path / name, to, key, console) for name in ([spool] if spool else waiting)]
+    if as_json:
+        say_json({"runs": ended})
+    if any(run["status"] != "complete" for run in ended):
+        raise typer.Exit(1)
+
+
+def _resume(directory: Path, to: str, key: Path | None, console: Console) -> dict[str, Any]:
+    """Resume one spool; what is wrong with it must not keep the others waiting."""
+    try:
+        sealed = resume(directory, to, key=key)
+    except OctostreamError as error:
+        console.print(f"{directory.name}: {error}", style="bold red", markup=False)
+        return {"spool": directory.name, "run": "", "store": "", "status": "waits", "error": str(error)}
+    stored, lost = sealed.ledger["frames_stored"], sealed.ledger["frames_lost"]
+    console.print(f"{directory.name}: {sealed.status}, {stored} frames stored, {lost} lost", markup=False)
+    return {
+        "spool": directory.name,
+        "run": sealed.run,
+        "store": str(sealed.summary.get("store", "")),
+        "status": sealed.status,
+        "frames_stored": stored,
+        "frames_lost": lost,
+    }
 
 
 def _asks() -> bool:
