@@ -11,7 +11,8 @@ from ..stream.model import Plan
 #: too. ``drop``: the newest are lost.
 Overrun = Literal["block", "spool", "drop"]
 
-#: A ring with fewer free slots than this, or than an eighth of it, is relieved by the spool.
+#: A ring with fewer free slots than this, or than a quarter of it, is relieved by the spool. While a run goes well two
+#: blocks are on their way and a third of the ring is free; the reserve bridges the moments when a disk stands still.
 LEAST_FREE = 8
 
 
@@ -44,7 +45,7 @@ def to_spool(
         Frame numbers in the order in which they shall be written: those that wait for the tier, as many as bring the
         ring back to its reserve; others only where half of that is gone (a worker may take long over a block).
     """
-    low = capacity // 2 if away else min(max(LEAST_FREE, capacity // 8), capacity // 2)
+    low = capacity // 2 if away else min(max(LEAST_FREE, capacity // 4), capacity // 2)
     if free >= low:
         return []
     sent: list[int] = []

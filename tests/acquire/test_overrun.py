@@ -1,25 +1,48 @@
-"""Which frames leave the agent's memory for its spool."""
+"""Which frames leave the agent's memory for its spool, and when."""
 
-from octostream.acquire.overrun import to_spool
+from hypothesis import given
+from hypothesis import strategies as st
+from octostream.acquire.overrun import LEAST_FREE, overrun_of, to_spool
+from octostream.stream.model import Plan
 
-
-def chosen(free, under_way=(), away=False):
-    return to_spool(range(100 - free), lambda number: number in under_way, free, 100, away=away)
-
-
-def test_a_ring_with_room_keeps_everything():
-    assert chosen(free=12) == []
-
-
-def test_what_waits_longest_makes_room_for_the_reserve():
-    assert chosen(free=9) == [0, 1, 2]
+rings = st.integers(1, 300).flatmap(
+    lambda capacity: st.tuples(st.just(capacity), st.integers(0, capacity), st.lists(st.booleans(), max_size=capacity))
+)
 
 
-def test_what_a_worker_has_goes_only_when_little_is_left():
-    assert chosen(free=9, under_way=range(91)) == []
-    assert chosen(free=2, under_way=range(98)) == [0, 1, 2, 3]
+def reserve(capacity: int, away: bool) -> int:
+    return capacity // 2 if away else min(max(LEAST_FREE, capacity // 4), capacity // 2)
+
+
+@given(rings, st.booleans())
+def test_a_ring_with_its_reserve_is_left_alone_and_one_without_gets_it_back(ring, away):
+    capacity, free, sent = ring
+    frames = range(1000, 1000 + len(sent))
+    chosen = to_spool(frames, lambda n: sent[n - 1000], free, capacity, away=away)
+    assert set(chosen) <= set(frames)
+    assert len(chosen) == len(set(chosen))
+    low = reserve(capacity, away)
+    if free >= low:
+        assert chosen == []
+        return
+    waiting = [n for n in frames if not sent[n - 1000]]
+    unsent = [n for n in chosen if not sent[n - 1000]]
+    assert unsent == waiting[: low - free], "the oldest that wait, as many as are missing"
+    rest = [n for n in chosen if sent[n - 1000]]
+    assert rest == [n for n in frames if sent[n - 1000]][: len(rest)], "others only after them, the oldest first"
+    assert free + len(chosen) >= min(low // 2, free + len(sent)), "some slots must come free"
+
+
+def test_frames_that_a_worker_has_stay_while_slots_are_left():
+    assert to_spool(range(100), lambda n: True, 14, 112) == []
+    assert to_spool(range(100), lambda n: True, 9, 112) == [0, 1, 2, 3, 4]
 
 
 def test_half_of_the_ring_is_kept_free_while_the_tier_is_away():
-    assert chosen(free=50, away=True) == []
-    assert chosen(free=12, away=True) == list(range(38))
+    assert to_spool(range(50), lambda n: False, 50, 100, away=True) == []
+    assert to_spool(range(88), lambda n: False, 12, 100, away=True) == list(range(38))
+
+
+def test_a_camera_does_not_wait():
+    assert overrun_of(Plan((1, 1, 1, 8, 8), rate_hz=100.0)) == "spool"
+    assert overrun_of(Plan((1, 1, 1, 8, 8))) == "block"
