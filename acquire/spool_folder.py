@@ -58,6 +58,11 @@ class SpoolSummary:
     owner: int | None = None
     problem: str = ""
 
+    @property
+    def live(self) -> bool:
+        """Whether a process has it."""
+        return self.owner is not None
+
 
 class SpoolFolder:
     """The spools under one folder.

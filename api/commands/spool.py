@@ -36,7 +36,7 @@ def list_spools(
     spools = SpoolFolder(folder or spool_folder())
     found = spools.spools()
     if as_json:
-        say_json({"folder": str(spools.path), "spools": [asdict(summary) for summary in found]})
+        say_json({"folder": str(spools.path), "spools": [{**asdict(k), "live": k.live} for k in found]})
         return
     console = Console(highlight=False, soft_wrap=True)
     if not found:
@@ -55,7 +55,7 @@ def discard(
     """Throw a spool away with all frames in it; one that a live process has is refused."""
     spools = SpoolFolder(folder or spool_folder())
     found = next((summary for summary in spools.spools() if summary.id == spool), None)
-    if found is not None and found.owner is None and not yes:
+    if found is not None and not found.live and not yes:
         if not _asks():
             raise UsageError("nobody is there to be asked", "give --yes to discard without being asked")
         if not typer.confirm(f"Throw away {found.frames} frames of {_name(found)}?"):
@@ -143,7 +143,7 @@ def _times(summary: SpoolSummary) -> str:
 
 
 def _state(summary: SpoolSummary) -> str:
-    if summary.owner is not None:
+    if summary.live:
         return f"in use by process {summary.owner or 'unknown'}"
     if summary.finished is None:
         return "waits; its recording was cut off"

@@ -99,6 +99,7 @@ def test_list_for_programs(folder, tmp_path):
         "finished": None,
         "owner": os.getpid(),
         "problem": "",
+        "live": True,
     }
     spool.close()
     assert json.loads(call("list", "--json").stdout)["spools"] == []
