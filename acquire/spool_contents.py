@@ -84,8 +84,7 @@ def read_contents(directory: Path) -> Contents:
     scans = {n: scan(path, layout, capacity_of(layout)) for n, path in segments_of(directory).items()}
     gone = Ranges.join([*facts.forgotten, *((k.first, k.last) for k in facts.losses)])
     found = (Place(f, n, slot) for n, read in scans.items() for slot, f in read.frames.items())
-    frames = begun.opening.plan.frames
-    places = {p.frame.number: p for p in found if p.frame.number not in gone and p.frame.number < frames}
+    places = {p.frame.number: p for p in found if p.frame.number not in gone}
     return Contents(begun, facts, scans, places)
 
 

@@ -131,6 +131,7 @@ def test_any_parts_and_any_short_writes_make_the_same_file(step, sizes, takes):
     left = iter(takes)
 
     def pwritev(_handle, buffers, offset):
+        assert offset % step == 0
         data = b"".join(buffers)[: next(left)]
         written[offset : offset + len(data)] = data
         return len(data)

@@ -98,8 +98,9 @@ def check(opened, cost):
     assert not opened.good & cost
     assert opened.good | opened.damaged | opened.lost.keys() >= DURABLE | {5}
     assert not opened.good & opened.lost.keys()
+    assert opened.damaged <= cost & DURABLE  # what was never durable goes without a word
     named = {n for n, where in opened.lost.items() if where == "spool"}
-    assert named <= cost
+    assert named <= cost & DURABLE
 
 
 def test_without_damage_nothing_is_lost(whole):
@@ -190,6 +191,11 @@ def test_a_damaged_header_does_not_hide_the_records_after_it(whole):
     assert opened.lost == {0: "spool", 5: "agent"}
 
 
+def test_a_record_that_is_cut_off_is_named_at_once(whole):
+    data = whole["segment-00000001"][: 2 * STRIDE + 4096 + 100]
+    assert living({**whole, "segment-00000001": data}) == Opened(WRITTEN - {2}, set(), {2: "spool", 5: "agent"}, "r-1")
+
+
 def test_a_segment_that_is_there_twice_is_counted_once(whole):
     opened = living({**whole, "segment-00000009": whole["segment-00000001"]})
     assert opened == Opened(WRITTEN, set(), {5: "agent"}, "r-1")
@@ -207,6 +213,19 @@ def test_a_damaged_line_of_the_journal_costs_that_line(whole, at):
     changed = [field for field in vars(intact) if vars(opened)[field] != vars(intact)[field]]
     assert len(changed) <= 2
     assert not opened.damaged
+
+
+def test_a_line_of_the_journal_that_says_something_else_is_not_believed(whole):
+    name = next(n for n in whole if n.startswith("journal"))
+    changed = whole[name].replace(b'"lost": 5, "last": 5', b'"lost": 4, "last": 5')
+    assert changed != whole[name]
+    assert living({**whole, name: changed}).good == WRITTEN | {5}
+
+
+def test_a_torn_tail_ends_quietly(whole):
+    data = bytearray(whole["segment-00000003"])
+    data[2 * STRIDE + 4096 + 100] ^= 1
+    assert living({**whole, "segment-00000003": bytes(data)}) == Opened(WRITTEN - {8}, set(), {5: "agent"}, "r-1")
 
 
 @pytest.mark.parametrize("name", ["opening", "opening-copy"])
@@ -251,12 +270,12 @@ def test_room_is_not_given_back_where_something_is_missing(whole):
     with quick_folder() as folder, segments_of_records(3):
         for name, data in whole.items():
             (folder / name).write_bytes(data)
-        data = bytearray(whole["segment-00000003"])
-        data[STRIDE : STRIDE + 4096] = bytes(4096)
-        (folder / "segment-00000003").write_bytes(data)
+        data = bytearray(whole["segment-00000001"])
+        data[2 * STRIDE : 2 * STRIDE + 4096] = bytes(4096)
+        (folder / "segment-00000001").write_bytes(data)
         spool = Spool.open(folder)
-        assert [k.first for k in spool.losses if k.where == "spool"] == [7]
-        assert (folder / "segment-00000003").read_bytes() == data
+        assert [k.first for k in spool.losses if k.where == "spool"] == [2]
+        assert (folder / "segment-00000001").read_bytes() == data
         spool.close()
 
 

@@ -233,9 +233,11 @@ def test_what_a_disk_failed_to_keep_is_named_and_can_be_given_again(failing, rec
         assert set(spool.frames) == {0, 1, 2}
         if failing == "pwrite":  # it was written, and only cannot be relied on
             get(spool, 2)
+        failed = {path: path.read_bytes() for path in spool.directory.glob("segment-*")}
         for number in named:
             spool.append(frame(number), pixels(number))
         assert set(spool.sync()) == named
+        assert {path: path.read_bytes() for path in failed} == failed, "a file that failed is written again"
         spool.close()
         again = Spool.open(spool.directory)
         assert set(again.frames) == {0, 1, 2, 3}

@@ -152,6 +152,15 @@ def test_discard_takes_only_what_list_shows(folder, name):
     assert len(list(folder.iterdir())) == 2
 
 
+def test_discard_takes_nothing_from_elsewhere(folder, tmp_path):
+    spool = make(tmp_path / "elsewhere", 1)
+    spool.close()
+    folder.mkdir()
+    for path in (f"../elsewhere/{spool.id}", str(spool.directory)):
+        assert isinstance(call("discard", path, "--yes").exception, UsageError)
+    assert spool.directory.exists()
+
+
 def test_discard_asks_on_a_terminal_and_only_there(folder, monkeypatch):
     spool = make(folder, 2)
     spool.close()
