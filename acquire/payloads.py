@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..stream.errors import OctostreamError
 from ..stream.model import Frame
 from .overrun import to_spool
+from .pages import page_memory
 from .ring import Ring
 from .spooling import Spooling
 
@@ -74,7 +75,7 @@ class Payloads:
         if self._spooling is None:
             return 0
         count = max(2, min(READ_BACK_FRAMES, READ_BACK_BYTES // frame_bytes))
-        self._buffers = [np.empty(frame_bytes, np.uint8) for _ in range(count)]
+        self._buffers = [np.frombuffer(page_memory(frame_bytes), np.uint8) for _ in range(count)]
         return count
 
     def captured(self, frame: Frame, slot: int) -> None:

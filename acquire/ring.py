@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..stream.errors import UsageError
 from ..stream.model import Plan
+from .pages import page_memory
 
 #: An agent holds at most this many bytes of frames in memory.
 RING_BYTES = 900 * 2**20
@@ -27,7 +28,8 @@ class Ring:
     """
 
     def __init__(self, frame_shape: tuple[int, int], slots: int) -> None:
-        self._frames: NDArray[np.uint16] = np.empty((slots, *frame_shape), np.uint16)
+        memory = page_memory(slots * frame_shape[0] * frame_shape[1] * 2)
+        self._frames: NDArray[np.uint16] = np.frombuffer(memory, np.uint16).reshape(slots, *frame_shape)
         self._frames.fill(0)  # touches every page now, so that no frame pays for it later
         self._free = list(range(slots))
         self._changed = threading.Condition()

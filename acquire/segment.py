@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..stream.model import Frame
-from .spool_record import ALIGNMENT, RecordLayout, is_blank
+from .pages import PAGE_BYTES
+from .spool_record import RecordLayout, is_blank
 
 #: What a file system refuses as direct I/O is tried again through the page cache.
 REFUSED = (errno.EINVAL, errno.EOPNOTSUPP)
@@ -82,7 +83,7 @@ def scan(path: Path, layout: RecordLayout, capacity: int) -> Scan:
                     continue
                 used = slot + 1
                 frame = layout.frame(block)
-                if frame is not None and slot * layout.stride + ALIGNMENT + layout.frame_bytes <= status.st_size:
+                if frame is not None and slot * layout.stride + PAGE_BYTES + layout.frame_bytes <= status.st_size:
                     frames[slot] = frame
                 else:
                     damaged += 1
@@ -101,7 +102,7 @@ def _blocks(handle: int, stride: int, count: int) -> Iterator[bytes]:
         )  # headers are far apart: reading ahead would read the pixels
     for slot in range(count):
         try:
-            yield os.pread(handle, ALIGNMENT, slot * stride)
+            yield os.pread(handle, PAGE_BYTES, slot * stride)
         except OSError as error:
             if error.errno not in DAMAGE:
                 raise

@@ -11,9 +11,10 @@ import xxhash
 
 from ..stream.model import Frame
 from ..stream.ranges import Ranges
+from .pages import PAGE_BYTES, page_memory
 from .segment import DAMAGE, REFUSED, opened
 from .spool_errors import DamagedFrameError, failure
-from .spool_record import ALIGNMENT, RecordLayout, aligned
+from .spool_record import RecordLayout
 
 
 class SegmentReader:
@@ -51,7 +52,7 @@ class SegmentReader:
         SpoolError
             The file cannot be read for another reason.
         """
-        offset = slot * self._layout.stride + ALIGNMENT
+        offset = slot * self._layout.stride + PAGE_BYTES
         buffer = into.cast("B")
         where = f"frame {frame.number} of the spool, {path.name} at byte {offset}"
         try:
@@ -82,10 +83,10 @@ class SegmentReader:
             return count
 
     def _read_direct(self, handle: int, offset: int, into: memoryview) -> int:
-        if into.nbytes % ALIGNMENT == 0 and _address(into) % ALIGNMENT == 0:
+        if into.nbytes % PAGE_BYTES == 0 and _address(into) % PAGE_BYTES == 0:
             return _read_all(handle, into, offset, direct=True)
         if self._block is None:
-            self._block = aligned(self._layout.padded_bytes)
+            self._block = page_memory(self._layout.padded_bytes)
         count = min(_read_all(handle, self._block, offset, direct=True), into.nbytes)
         into[:count] = self._block[:count]
         return count
@@ -96,7 +97,7 @@ def _read_all(handle: int, into: memoryview, offset: int, *, direct: bool) -> in
     while done < into.nbytes:
         count = os.preadv(handle, [into[done:]], offset + done)
         done += count
-        if count == 0 or (direct and done % ALIGNMENT):  # the end of the file, where direct I/O cannot go on
+        if count == 0 or (direct and done % PAGE_BYTES):  # the end of the file, where direct I/O cannot go on
             break
     return done
 

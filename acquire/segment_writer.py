@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from ..stream.model import Frame
 from .durable import create, write_at
+from .pages import PAGE_BYTES, page_memory
 from .segment import REFUSED
-from .spool_record import ALIGNMENT, RecordLayout, aligned
+from .spool_record import RecordLayout
 
 
 class SegmentWriter:
@@ -43,7 +44,7 @@ class SegmentWriter:
         self.written = 0
         self._closed = False
         self._layout = layout
-        self._block = aligned(layout.stride)
+        self._block = page_memory(layout.stride)
         self._handle, self.direct = _create(path)
         try:
             os.posix_fallocate(self._handle, 0, self.nbytes)
@@ -75,7 +76,7 @@ class SegmentWriter:
         offset = self.written * self._layout.stride
         parts = self._parts(pixels)
         try:
-            write_at(self._handle, parts, offset, ALIGNMENT)
+            write_at(self._handle, parts, offset, PAGE_BYTES)
         except OSError as error:
             if not self.direct or error.errno not in REFUSED:
                 raise
@@ -86,10 +87,10 @@ class SegmentWriter:
     def _parts(self, pixels: NDArray[np.uint16]) -> list[memoryview]:
         """Give header and pixels as buffers at page boundaries, copying the pixels only where they must be."""
         nbytes = self._layout.frame_bytes
-        whole_pages = nbytes % ALIGNMENT == 0 and pixels.ctypes.data % ALIGNMENT == 0
+        whole_pages = nbytes % PAGE_BYTES == 0 and pixels.ctypes.data % PAGE_BYTES == 0
         if pixels.flags.c_contiguous and whole_pages:
-            return [self._block[:ALIGNMENT], pixels.data.cast("B")]
-        inside = np.frombuffer(self._block[ALIGNMENT : ALIGNMENT + nbytes], np.uint16)
+            return [self._block[:PAGE_BYTES], pixels.data.cast("B")]
+        inside = np.frombuffer(self._block[PAGE_BYTES : PAGE_BYTES + nbytes], np.uint16)
         np.copyto(inside.reshape(pixels.shape), pixels)
         return [self._block]
 

@@ -8,12 +8,13 @@ from pathlib import Path
 from ..stream.model import Loss
 from ..stream.ranges import Ranges
 from .journal_facts import Facts, read_facts
+from .pages import page_memory
 from .segment import Scan, scan, segment_path, segments_of
 from .segment_reader import SegmentReader
 from .spool_account import Place
 from .spool_errors import DamagedFrameError
 from .spool_opening import SpoolOpening, read_opening
-from .spool_record import RecordLayout, aligned, capacity_of
+from .spool_record import RecordLayout, capacity_of
 
 #: Where the ledger says that such a frame was lost.
 WHERE = "spool"
@@ -101,7 +102,7 @@ def without_torn(contents: Contents, directory: Path) -> dict[int, Place]:
     """
     kept = contents.kept
     reader = SegmentReader(contents.layout)
-    into = aligned(contents.layout.padded_bytes)[: contents.layout.frame_bytes]
+    into = page_memory(contents.layout.padded_bytes)[: contents.layout.frame_bytes]
     return {n: p for n, p in contents.places.items() if n in kept or _is_whole(p, directory, reader, into)}
 
 

@@ -6,16 +6,14 @@ pixels each fill whole blocks of 4096 bytes, as direct I/O needs.
 
 from __future__ import annotations
 
-import mmap
 import struct
 from dataclasses import dataclass
 
 import xxhash
 
 from ..stream.model import Frame
+from .pages import PAGE_BYTES
 
-#: Direct I/O wants offsets, lengths and addresses at multiples of this; it is the page of every machine we know.
-ALIGNMENT = 4096
 #: Bytes of a file of records, about: large enough that a new one costs nothing, small enough to be empty again soon.
 SEGMENT_BYTES = 256 * 2**20
 VERSION = 1
@@ -44,12 +42,12 @@ class RecordLayout:
     @property
     def stride(self) -> int:
         """Bytes from one record to the next."""
-        return ALIGNMENT + self.padded_bytes
+        return PAGE_BYTES + self.padded_bytes
 
     @property
     def padded_bytes(self) -> int:
         """Bytes of a frame, filled up to whole blocks."""
-        return -(-self.frame_bytes // ALIGNMENT) * ALIGNMENT
+        return -(-self.frame_bytes // PAGE_BYTES) * PAGE_BYTES
 
     def header(self, frame: Frame) -> bytes:
         """Give the beginning of a record; the rest of its block is zero."""
@@ -85,8 +83,3 @@ def capacity_of(layout: RecordLayout) -> int:
 def is_blank(block: bytes) -> bool:
     """Tell whether nothing was ever written there: preallocated space reads as zeros."""
     return not any(block)
-
-
-def aligned(nbytes: int) -> memoryview:
-    """Give zeroed memory that begins at a page boundary."""
-    return memoryview(mmap.mmap(-1, nbytes))

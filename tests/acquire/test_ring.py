@@ -19,6 +19,13 @@ def test_slots_come_back():
     assert not np.shares_memory(ring[first], ring[second])
 
 
+def test_frames_of_whole_pages_begin_at_pages():
+    """They go to the spool without a copy."""
+    ring = Ring((64, 32), 3)
+    assert [ring[slot].ctypes.data % 4096 for slot in range(3)] == [0, 0, 0]
+    assert not any(ring[slot].any() for slot in range(3))
+
+
 def test_waiting_ends_with_a_slot_or_with_the_ring():
     ring = Ring((1, 1), 1)
     slot = ring.take(0)

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from octostream.acquire.durable import write_at
+from octostream.acquire.pages import PAGE_BYTES, page_memory
 from octostream.acquire.segment import Scan, scan, segment_path, segments_of
 from octostream.acquire.segment_reader import SegmentReader
 from octostream.acquire.segment_writer import SegmentWriter
 from octostream.acquire.spool_errors import DamagedFrameError, SpoolError
-from octostream.acquire.spool_record import ALIGNMENT, RecordLayout, aligned, capacity_of
+from octostream.acquire.spool_record import RecordLayout, capacity_of
 from octostream.stream.model import Frame
 
 from .spooled import frame, pixels
@@ -32,7 +33,7 @@ def write(path, *numbers, layout=LAYOUT, shape=(9, 7)):
 
 
 def read(path, slot, number, layout=LAYOUT):
-    into = aligned(layout.frame_bytes)
+    into = page_memory(layout.frame_bytes)
     SegmentReader(layout).read(path, slot, frame(number), into)
     return np.frombuffer(into, np.uint16).reshape(9, 7)
 
@@ -60,7 +61,7 @@ def test_records_lie_at_whole_pages_and_say_what_they_are(tmp_path):
 )
 def test_sizes(frame_bytes, stride, capacity):
     layout = RecordLayout(frame_bytes, 1)
-    assert layout.stride == (stride or frame_bytes + ALIGNMENT)
+    assert layout.stride == (stride or frame_bytes + PAGE_BYTES)
     assert capacity_of(layout) == capacity
 
 
@@ -106,7 +107,7 @@ def test_short_writes_are_gone_on_with(tmp_path, monkeypatch, most):
     monkeypatch.setattr(os, "pwrite", pwrite)
     monkeypatch.setattr(os, "pwritev", pwritev)
     layout = RecordLayout(2 * 64 * 64, 7)
-    block = np.frombuffer(aligned(layout.frame_bytes), np.uint16).reshape(64, 64)
+    block = np.frombuffer(page_memory(layout.frame_bytes), np.uint16).reshape(64, 64)
     block[:] = pixels(1, (64, 64))
     writer = SegmentWriter(tmp_path / "segment-00000001", layout, 5)
     writer.write(frame(1, (64, 64)), block)
