@@ -110,9 +110,8 @@ def _runs(agent: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
         for line in agent.stdout:
             ended: dict[str, Any] = json.loads(line)
             shutil.rmtree(ended["store"])
-            typer.echo(
-                f"{ended['status']}: {ended['stored']} of {ended['frames']} frames, {ended['rate_hz']} Hz", err=True
-            )
+            told = f"{ended['stored']} of {ended['frames']} frames, {ended['rate_hz']} Hz {ended['why']}"
+            typer.echo(f"{ended['status']}: {told.rstrip()}", err=True)
             yield ended
 
 

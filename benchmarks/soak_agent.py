@@ -54,6 +54,7 @@ def _record(task: dict[str, Any], plan: Plan, recipe: Recipe, bank: NDArray[np.u
         "frames": plan.frames,
         "stored": ledger["frames_stored"],
         "lost": ledger["frames_lost"],
+        "why": ledger["lost"][0]["why"] if ledger["lost"] else "",
         "late": summary["late"],
         "rate_hz": summary["rate_hz"],
         "durable_p99_ms": summary["latency_ms"]["durable"]["p99"],

@@ -7,6 +7,7 @@ covered, or with the bytes that broke the promise.
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import sys
 import tempfile
@@ -64,34 +65,43 @@ def mutate(data: bytes, max_size: int, seed: int) -> bytes:
     return joined(mutated(rng, split(data)))[:max_size]
 
 
-def main() -> None:
-    """Fuzz."""
+def fuzz(folder: str, arguments: argparse.Namespace) -> None:
+    """Fuzz, with a corpus in a folder; the fuzzer ends the process that it runs in."""
+    rng = random.Random(arguments.seed)
+    for kind in KINDS:
+        for k in range(8):
+            (Path(folder) / f"{kind.__name__}-{k}").write_bytes(joined(parts_of(Maker(rng).message(kind))))
+    options = {
+        "runs": arguments.cases,
+        "max_total_time": arguments.seconds,
+        "seed": arguments.seed,
+        "max_len": MAX_BYTES,
+        "rss_limit_mb": 1024,
+        "timeout": 20,
+        "artifact_prefix": f"{folder}/",
+        "print_final_stats": 1,
+    }
+    flags = [f"-{name}={value}" for name, value in options.items()]
+    atheris.Setup([sys.argv[0], *flags, folder], Target(), custom_mutator=mutate)
+    atheris.Fuzz()
+
+
+def main() -> int:
+    """Fuzz in a process of its own, so that its folder can be removed; gives how that ended."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=10_000_000)
     parser.add_argument("--seconds", type=int, default=0, help="stop after so long; 0: when all cases were tried")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    rng = random.Random(arguments.seed)
     sys.stderr.write(f"seed {arguments.seed}\n")
+    sys.stderr.flush()
     with tempfile.TemporaryDirectory() as folder:
-        for kind in KINDS:
-            for k in range(8):
-                (Path(folder) / f"{kind.__name__}-{k}").write_bytes(joined(parts_of(Maker(rng).message(kind))))
-        options = {
-            "runs": arguments.cases,
-            "max_total_time": arguments.seconds,
-            "seed": arguments.seed,
-            "max_len": MAX_BYTES,
-            "rss_limit_mb": 1024,
-            "timeout": 20,
-            "artifact_prefix": f"{folder}/",
-            "print_final_stats": 1,
-        }
-        flags = [f"-{name}={value}" for name, value in options.items()]
-        target = Target()
-        atheris.Setup([sys.argv[0], *flags, folder], target, custom_mutator=mutate)
-        atheris.Fuzz()
+        child = os.fork()
+        if not child:
+            fuzz(folder, arguments)
+        _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

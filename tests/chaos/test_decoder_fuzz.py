@@ -48,7 +48,7 @@ def test_mutated_messages():
 
 
 @pytest.mark.timeout(SECONDS + 90)
-def test_fuzzer_that_follows_coverage():
+def test_fuzzer_that_follows_coverage(tmp_path):
     pytest.importorskip("atheris", reason="the fuzzer is for Linux and CPython")
     ran = subprocess.run(
         [sys.executable, FUZZER, "--seconds", str(SECONDS)],
@@ -57,8 +57,10 @@ def test_fuzzer_that_follows_coverage():
         text=True,
         timeout=SECONDS + 60,
         check=False,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
     )
     assert ran.returncode == 0, ran.stderr[-3000:]
+    assert not list(tmp_path.iterdir()), "the corpus stays behind"
     tried = re.search(r"Done (\d+) runs", ran.stderr)
     assert tried, ran.stderr[-3000:]
     messages = re.findall(r"\d+ cases, (\d+) of them messages", ran.stderr)
