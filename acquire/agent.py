@@ -223,6 +223,8 @@ class Agent:
         match event:
             case ap.Missed(number, where, why):
                 self._spooling.lost((Loss(number, number, where, why),))
+            case ap.Damaged(number, why):
+                self._spooling.lost((Loss(number, number, "spool", why),))
             case ap.Finish(why):
                 self._spooling.lost(self._protocol.losses)
                 self._spooling.ended(why)

@@ -88,7 +88,7 @@ class Payloads:
         Raises
         ------
         OctostreamError
-            It lies in the spool and is damaged: it is forgotten.
+            It lies in the spool and is damaged: it is held no longer.
         """
         here = self._ring.get(frame.number)
         if here is not None:
@@ -100,7 +100,6 @@ class Payloads:
         except OctostreamError:
             self._buffers.append(buffer)
             self._in_spool.discard(frame.number)
-            self._spooling.forget([frame.number])
             raise
         self._reading.append((buffer, _never))
         return buffer.data
