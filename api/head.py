@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections import deque
-from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from hmac import compare_digest
 from pathlib import Path
-from typing import Any
 
 import structlog
 
 from .. import __version__
+from ..sinks.creation import remove_empty_store
 from ..sinks.disk import free_bytes, reserve_of
 from ..sinks.keeper import StoreKeeper
 from ..sinks.reading import read_ledger
@@ -25,28 +23,21 @@ from ..stream.clock import monotonic_s, wall_ns
 from ..stream.doorkeeper import Doorkeeper
 from ..stream.errors import OctostreamError, RefusedError, StoreError, UsageError, WireError
 from ..stream.keys import Permit
-from ..stream.link import MAX_MESSAGE_BYTES, Poll, Publisher, Router, context
-from ..stream.model import Loss
+from ..stream.link import MAX_MESSAGE_BYTES, Poll, Publisher, Router, Waker, context
 from ..stream.preview import publish_report
-from ..stream.ranges import Ranges
-from ..stream.report import RunReport, ServiceReport, StageReport, WorkerReport
-from ..stream.telemetry import StageMeter, add_stages, checked_stage, only_totals
+from ..stream.report import RunReport
 from ..stream.wire import decode, encode
+from .keeping import Delayed, Keeping, Sealed, Unsealable, is_there, taken_up
 from .opening import Request, check_opening
-from .run_account import RunAccount, summary, sustained_hz
+from .picture import Disk, Picture
+from .run_account import RunAccount, summary
 from .stored_runs import registry_file
 from .tokens import read_token, write_token
-from .verdict import LiveRun, Situation, decide, slow_since
 
 REPORT_S = 0.5
-#: Pause before a store that cannot be published or sealed is tried again.
-AGAIN_S = 2.0
-#: A store that is not there for so long has been removed; network disks may lose sight of one for a moment.
-REMOVED_S = 5.0
-#: Runs stay in the report for so long after they are sealed, so that nobody misses how one ended.
-SHOW_SEALED_S = 60.0
 LINGER_MS = 500
-STAGES = ("acquire", "send", "receive", "reduce", "write", "publish")
+#: A seal that is under way when the head is stopped may end within this time; else the next start seals again.
+SEAL_STOP_S = 3.0
 
 log = structlog.get_logger()
 
@@ -105,24 +96,16 @@ class Head:
             raise UsageError(error.what, "give another address to --ingest") from error
         self._tier = Router(self._context, settings.tier)
         self._copies = Publisher(self._context, settings.copies)
+        self._waker = Waker(self._context)
         self._poll = Poll()
-        self._poll.add(self._agents)
-        self._poll.add(self._tier)
+        for link in (self._agents, self._tier, self._waker):
+            self._poll.add(link)
         self._registry = Registry(registry_file(self._data))
         timing = hp.HeadTiming(agent_s=settings.agent_timeout_s)
         self._protocol = hp.HeadProtocol(settings.dashboard, timing)
-        self._keepers: dict[str, StoreKeeper] = {}
-        self._accounts: dict[str, RunAccount] = {}
-        self._workers: dict[str, tuple[WorkerReport, dict[str, StageReport], float]] = {}
-        self._retired: dict[str, StageReport] = {}
-        self._publish = StageMeter("publish")
-        self._unpublished: dict[str, float] = {}
-        self._unsealed: dict[str, tuple[float, tuple[Loss, ...]]] = {}
-        self._missing: dict[str, float] = {}
-        self._sealed: deque[tuple[float, RunReport]] = deque()
-        self._written: deque[tuple[float, int]] = deque()
+        self._picture = Picture(self._protocol, self._disk)
+        self._keeping = Keeping(self._waker.wake)
         self._malformed = 0
-        self._turned_away: dict[str, tuple[int, int]] = {}
         self._next_report = 0.0
         self._stopping = False  # a flag, no Event: its lock would deadlock when one signal interrupts another
         self._drain_asked = False
@@ -146,28 +129,33 @@ class Head:
         self._restore()
         try:
             while not self._stopping:
-                self._poll.wait(0.1)
-                # Before the messages are read: after a long seal they wait, and nobody was silent but this loop.
-                looked = monotonic_s()
-                self._take_tier()
-                self._take_agents()
-                self._publish_all()
-                now = monotonic_s()
-                for run in [r for r, (again, _) in self._unsealed.items() if now >= again]:
-                    self._seal(run, self._unsealed.pop(run)[1])
-                if self._drain_asked and not self._protocol.draining:
-                    self._act(self._protocol.handle(hp.Drain(), now))
-                self._act(self._protocol.handle(hp.Tick(), looked))
-                if now >= self._next_report:
-                    self._next_report = now + REPORT_S
-                    self._look_for_stores(now)
-                    publish_report(self._copies, self._report(now))
+                self._turn()
+            self._keeping.close(SEAL_STOP_S)
+            self._take_kept(monotonic_s())
         finally:
             self._agents.close(LINGER_MS)  # an agent may just be told how its run ended
-            self._tier.close()
-            self._copies.close()
+            for link in (self._tier, self._copies, self._waker):
+                link.close()
             self._context.term()
             self._registry.close()
+
+    def _turn(self) -> None:
+        self._poll.wait(0.1)
+        self._waker.clear()
+        # Before the messages are read: after a long turn they wait, and nobody was silent but this loop.
+        looked = monotonic_s()
+        self._take_tier()
+        self._take_agents()
+        now = monotonic_s()
+        self._take_kept(now)
+        self._keeping.turn(now, {run: live.committed for run, live in self._protocol.runs.items() if not live.sealing})
+        if self._drain_asked and not self._protocol.draining:
+            self._act(self._protocol.handle(hp.Drain(), now))
+        self._act(self._protocol.handle(hp.Tick(), looked))
+        if now >= self._next_report:
+            self._next_report = now + REPORT_S
+            self._look_for_stores(now)
+            publish_report(self._copies, self._picture.report(now, self._agents.refused, self._malformed))
 
     # --- messages ---
 
@@ -183,12 +171,10 @@ class Head:
                 self._malformed += 1
                 self._agents.send(address, encode(m.Refuse(error.what[:200], error.remedy)))
                 continue
-            account = self._accounts.get(getattr(message, "run", ""))
-            live = self._protocol.runs.get(getattr(message, "run", ""))
-            known = account is not None and live is not None and live.address == address
-            if isinstance(message, m.Ping) and account and known and permit.owns(account.run.instrument):
-                account.stages = tuple(_stages(message.stages))
-                account.late = message.late
+            if isinstance(message, m.Ping):
+                live = self._protocol.runs.get(message.run)
+                if live is not None and live.address == address and permit.owns(live.run.instrument):
+                    self._picture.count_ping(message)
             self._act(self._protocol.handle(hp.FromAgent(address, message, permit), monotonic_s()))
 
     def _take_tier(self) -> None:
@@ -200,24 +186,10 @@ class Head:
                 self._malformed += 1
                 continue
             if isinstance(message, m.BlockDone):
-                self._count_block(message)
+                self._picture.count_block(message, monotonic_s())
             elif isinstance(message, m.Stats):
-                self._count_stats(message)
+                self._picture.count_stats(message, monotonic_s())
             self._act(self._protocol.handle(hp.FromWorker(address, message), monotonic_s()))
-
-    def _count_block(self, done: m.BlockDone) -> None:
-        self._written.append((monotonic_s(), done.stored_bytes))
-        if done.run in self._accounts:
-            self._accounts[done.run].block(done)
-
-    def _count_stats(self, stats: m.Stats) -> None:
-        now = monotonic_s()
-        report = WorkerReport(stats.worker, True, "cpu", stats.rss_bytes, stats.trouble)
-        self._turned_away[stats.worker] = (stats.malformed, stats.refused)
-        self._workers[stats.worker] = (report, {s.name: s for s in _stages(stats.stages)}, now)
-        for run, received in stats.received.items():
-            if run in self._accounts:
-                self._accounts[run].progress(stats.worker, received, now, wall_ns())
 
     # --- actions ---
 
@@ -233,14 +205,15 @@ class Head:
                 case hp.Reopen(address, opening, permit):
                     self._reopen(address, opening, permit)
                 case hp.Publish(run):
-                    self._unpublished.setdefault(run, 0.0)
+                    self._keeping.show(run)
                 case hp.Seal(run, losses):
-                    self._seal(run, losses)
+                    self._keeping.seal(run, losses)
+                case hp.Remove(run):
+                    self._remove(run)
 
     def _create(self, address: bytes, opening: m.Open, instrument: str) -> None:
         try:
-            _, total = free_bytes(self._data)
-            reserve = reserve_of(total, self.settings.reserve_bytes)
+            reserve = reserve_of(free_bytes(self._data)[1], self.settings.reserve_bytes)
             request = check_opening(opening, self._data, reserve, instrument)
             keeper = self._create_store(request, opening.token)
         except OctostreamError as error:
@@ -248,8 +221,8 @@ class Head:
             log.info("run refused", why=str(error))
             self._agents.send(address, encode(m.Refuse(error.what, error.remedy)))
             return
-        self._keepers[request.run.id] = keeper
-        self._accounts[request.run.id] = RunAccount(request.run)
+        self._keeping.add(keeper)
+        self._picture.accounts[request.run.id] = RunAccount(request.run)
         log.info("run opened", run=request.run.id, store=request.run.store, instrument=instrument)
         self._act(self._protocol.handle(hp.RunCreated(request.run, opening.token, address), monotonic_s()))
 
@@ -306,50 +279,47 @@ class Head:
     def _take_up(self, row: RunReport, token: str, address: bytes | None) -> None:
         keeper = StoreKeeper.reopen(Path(row.store))
         keeper.unseal()
-        commits = keeper.committed()
-        stored = Ranges.of(f.number for c in commits.values() for f in c.frames)
-        self._keepers[row.id] = keeper
-        account = self._accounts[row.id] = RunAccount(keeper.run)
-        account.raw_bytes = sum(c.raw_bytes for c in commits.values())
-        account.stored_bytes = sum(c.stored_bytes for c in commits.values())
-        self._unpublished[row.id] = 0.0
-        log.info("run taken up again", run=row.id, blocks=len(commits))
-        event = hp.RunCreated(keeper.run, token, address, Ranges.of(commits), stored)
+        held = taken_up(keeper)
+        account = self._picture.accounts[row.id] = RunAccount(keeper.run)
+        account.raw_bytes, account.stored_bytes = held.raw_bytes, held.stored_bytes
+        self._keeping.add(keeper)
+        self._keeping.show(row.id)
+        log.info("run taken up again", run=row.id, blocks=len(held.blocks))
+        event = hp.RunCreated(keeper.run, token, address, held.blocks, held.frames, found=True)
         self._act(self._protocol.handle(event, monotonic_s()))
 
-    def _publish_all(self) -> None:
-        for run in [r for r, due in self._unpublished.items() if monotonic_s() >= due]:
-            live = self._protocol.runs.get(run)
-            del self._unpublished[run]
-            if live is None or run not in self._keepers:
-                continue
-            began = monotonic_s()
-            try:
-                self._keepers[run].publish(live.committed)
-            except StoreError as error:
-                log.warning("run cannot be published yet", run=run, why=str(error))
-                self._accounts[run].trouble = str(error)
-                self._unpublished[run] = monotonic_s() + AGAIN_S
-                continue
-            self._accounts[run].trouble = ""
-            now = monotonic_s()
-            self._publish.observe(now, now - began, live.run.plan.blocks[0].count)
+    # --- what was done beside the loop ---
 
-    def _seal(self, run: str, losses: tuple[Loss, ...]) -> None:
-        """Finish a store; while its disk refuses, the run stays open and sealing is tried again."""
-        keeper, account = self._keepers[run], self._accounts[run]
-        live = self._protocol.runs[run]
+    def _take_kept(self, now: float) -> None:
+        for shown in self._keeping.take_shown(now):
+            self._picture.accounts[shown.run].trouble = shown.trouble
+            live = self._protocol.runs.get(shown.run)
+            if live is not None and not shown.trouble:
+                self._picture.publish.observe(now, shown.seconds, live.run.plan.blocks[0].count)
+        for end in self._keeping.take_sealed(now):
+            match end:
+                case Sealed():
+                    self._close(end, now)
+                case Delayed(run, why):
+                    self._picture.accounts[run].trouble = why
+                case Unsealable(run, why):
+                    refusal = m.Refuse(
+                        f"the run could not be sealed ({why[:200]})", "see with `octostream verify` what it holds"
+                    )
+                    self._give_up(run, f"could not be sealed: {why}", refusal)
+
+    def _close(self, sealed: Sealed, now: float) -> None:
+        """Enter how a run ended and tell it; while the registry's disk refuses, the run stays open."""
+        run, ledger = sealed.run, sealed.ledger
+        live, account = self._protocol.runs[run], self._picture.accounts[run]
+        live.ledger = ledger
+        report = account.report(live, ledger.status, sealed.rate_hz, wall_ns())
         try:
-            ledger = live.ledger = keeper.seal(losses)
-            report = account.report(live, ledger.status, sustained_hz(keeper.committed().values()), wall_ns())
             self._registry.update(report)
         except StoreError as error:
             log.warning("run cannot be sealed yet", run=run, why=str(error))
             account.trouble = str(error)
-            self._unsealed[run] = (monotonic_s() + AGAIN_S, losses)
-            return
-        except Exception as error:  # noqa: BLE001 - one run must not take the others down, now and at every restart
-            self._set_aside(run, repr(error))
+            self._keeping.seal_again(run, now)
             return
         self._show_end(run, report)
         log.info("run sealed", run=run, status=ledger.status, stored=report.stored, lost=report.lost)
@@ -357,133 +327,53 @@ class Head:
 
     def _show_end(self, run: str, report: RunReport) -> None:
         """Let go of a run that is over, and tell at once how it ended."""
-        self._retire(self._accounts.pop(run).stages)
-        del self._keepers[run]
-        self._sealed.append((monotonic_s(), report))
+        self._keeping.forget(run)
+        self._picture.close_account(run)
+        self._picture.count_sealed(report, monotonic_s())
         self._next_report = 0.0
 
-    def _set_aside(self, run: str, why: str) -> None:
-        """Give up a run that cannot be sealed for a reason that time does not heal; its store stays as it is."""
-        report = self._accounts[run].report(self._protocol.runs[run], "incomplete", None, wall_ns())
-        refusal = m.Refuse(f"the run could not be sealed ({why[:200]})", "see with `octostream verify` what it holds")
-        self._give_up(run, replace(report, reason=f"could not be sealed: {why}"), refusal)
+    def _look_for_stores(self, now: float) -> None:
+        """Give up runs whose store was removed; where the whole data directory is away, it may come back."""
+        if not is_there(registry_file(self._data)):
+            return
+        for run in self._keeping.removed(now):
+            why = f"its store {self._protocol.runs[run].run.store} was removed"
+            self._give_up(run, why, m.Refuse(f"the run has ended: {why}", "check who removed it, and open a new run"))
 
-    def _give_up(self, run: str, report: RunReport, refusal: m.Refuse) -> None:
-        log.error("run is given up", run=run, why=report.reason)
+    def _give_up(self, run: str, why: str, refusal: m.Refuse) -> None:
+        """End a run that can neither go on nor be sealed; what its store holds stays as it is."""
+        log.error("run is given up", run=run, why=why)
+        live = self._protocol.runs.pop(run)
+        report = replace(self._picture.accounts[run].report(live, "incomplete", None, wall_ns()), reason=why)
+        if not is_there(run_file(Path(live.run.store))):
+            report = replace(report, stored=0, lost=report.expected)
         try:
             self._registry.update(report)
         except StoreError as error:  # it is still open there: the next life of the head comes to the same end
             log.error("the registry does not know", run=run, why=str(error))
-        live = self._protocol.runs.pop(run)
         self._show_end(run, report)
-        self._unsealed.pop(run, None)
         if live.address:
             self._agents.send(live.address, encode(refusal))
 
-    def _look_for_stores(self, now: float) -> None:
-        """Give up runs whose store was removed; where the whole data directory is away, it may come back."""
-        here = _there(registry_file(self._data))
-        for run in list(self._keepers):
-            store = Path(self._protocol.runs[run].run.store)
-            if not here or _there(run_file(store)):
-                self._missing.pop(run, None)
-            elif now - self._missing.setdefault(run, now) > REMOVED_S:
-                del self._missing[run]
-                self._removed(run, f"its store {store} was removed")
-
-    def _removed(self, run: str, why: str) -> None:
-        report = self._accounts[run].report(self._protocol.runs[run], "incomplete", None, wall_ns())
-        refusal = m.Refuse(f"the run has ended: {why}", "check who removed it, and open a new run")
-        self._give_up(run, replace(report, stored=0, lost=report.expected, reason=why), refusal)
-
-    # --- the report ---
-
-    def _report(self, now: float) -> ServiceReport:
-        self._forget(now)
-        free, total = self._disk()
-        reserve = reserve_of(total, self.settings.reserve_bytes)
-        live = {run: self._protocol.runs[run] for run in self._accounts if run in self._protocol.runs}
-        runs = [
-            self._accounts[run].report(state, "recording", self._accounts[run].rate_hz) for run, state in live.items()
-        ]
-        troubles = tuple(w.trouble for w, _, _ in self._workers.values() if w.trouble)
-        not_ready = () if self._protocol.workers else ("no worker is ready yet",)
-        situation = Situation(
-            runs=tuple(self._live_run(r, now) for r in reversed(runs)),
-            troubles=troubles,
-            not_ready=not_ready,
-            disk_free_bytes=free,
-            disk_reserve_bytes=reserve,
-            draining=self._protocol.draining,
-        )
-        verdict, reason = decide(situation)
-        span = min(10.0, max(1.0, now - self._written[0][0])) if self._written else 1.0
-        return ServiceReport(
-            time_ns=wall_ns(),
-            verdict=verdict,
-            reason=reason,
-            runs=(*reversed(runs), *(r for _, r in reversed(self._sealed))),
-            stages=self._stages(now),
-            workers=tuple(w for w, _, _ in self._workers.values()),
-            not_ready=not_ready,
-            disk_free_bytes=free,
-            disk_total_bytes=total,
-            disk_reserve_bytes=reserve,
-            write_bytes_per_s=sum(n for _, n in self._written) / span,
-            draining=self._protocol.draining,
-            refused_connections=self._agents.refused + sum(n for _, n in self._turned_away.values()),
-            malformed_messages=self._malformed + sum(n for n, _ in self._turned_away.values()),
-        )
-
-    def _live_run(self, report: RunReport, now: float) -> LiveRun:
-        account = self._accounts[report.id]
-        account.slow_since = slow_since(account.slow_since, report, now)
-        slow_for = 0.0 if account.slow_since is None else now - account.slow_since
-        return LiveRun(report.name, report.rate_hz, report.target_hz, slow_for, report.lost, account.trouble)
-
-    def _disk(self) -> tuple[int, int]:
+    def _remove(self, run: str) -> None:
+        """Leave nothing of a run that never began."""
+        self._keeping.forget(run)
+        account = self._picture.close_account(run)
+        report = account.report(None, "incomplete", None, wall_ns())
         try:
-            return free_bytes(self._data)
+            if remove_empty_store(Path(account.run.store), run):
+                self._registry.remove(run)
+                log.info("run removed, it never began", run=run)
+                return
+            why = "it holds blocks"
+        except StoreError as error:
+            why = str(error)
+        log.warning("run that never began cannot be removed", run=run, why=why)
+        self._registry.update(replace(report, reason=f"it never began, but its store cannot be removed: {why}"))
+
+    def _disk(self) -> Disk:
+        try:
+            free, total = free_bytes(self._data)
         except StoreError:
-            return 0, 0
-
-    def _forget(self, now: float) -> None:
-        while self._sealed and now - self._sealed[0][0] > SHOW_SEALED_S:
-            self._sealed.popleft()
-        while self._written and now - self._written[0][0] > 10:
-            self._written.popleft()
-        for worker in [w for w, (_, _, heard) in self._workers.items() if now - heard > 3.0]:
-            self._retire(self._workers.pop(worker)[1].values())
-
-    def _retire(self, stages: Iterable[StageReport]) -> None:
-        """Keep the totals of a process that is gone, so that counters never fall."""
-        for stage in stages:
-            past = self._retired.get(stage.name)
-            self._retired[stage.name] = only_totals(add_stages([stage, past] if past else [stage]))
-
-    def _stages(self, now: float) -> tuple[StageReport, ...]:
-        said = [s for a in self._accounts.values() for s in a.stages]
-        said += [s for _, stages, _ in self._workers.values() for s in stages.values()]
-        said += [*self._retired.values(), self._publish.report(now)]
-        return tuple(
-            add_stages([s for s in said if s.name == name] or [StageMeter(name).report(now)]) for name in STAGES
-        )
-
-
-def _there(file: Path) -> bool:
-    """Tell whether a file is there; a disk that does not answer has not lost it."""
-    try:
-        return file.exists()
-    except OSError:
-        return True
-
-
-def _stages(plain: tuple[Mapping[str, Any], ...]) -> list[StageReport]:
-    """Read stage reports; what is not one is left out, for the page is not worth a run."""
-    read: list[StageReport] = []
-    for stage in plain[:16]:
-        try:
-            read.append(checked_stage(stage))
-        except (TypeError, ValueError, AttributeError):
-            continue
-    return [s for s in read if s.name in STAGES]
+            free, total = 0, 0
+        return Disk(free, total, reserve_of(total, self.settings.reserve_bytes))

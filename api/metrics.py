@@ -6,15 +6,15 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+import psutil
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
-from ..stream.report import RunReport, ServiceReport, StageReport
+from ..stream.report import STAGES, RunReport, ServiceReport, StageReport
 from ..stream.telemetry import BUCKETS_S
+from .alarms import ALARM, ALARMS, WARNING
 from .feed import Feed
 from .verdict import seen, silent
 
-#: Stages of the path of a frame; each has its series from the start, so that the first loss is a visible step.
-STAGES = ("acquire", "send", "receive", "reduce", "write", "publish")
 VERDICTS = ("RECORDING", "DEGRADED", "IDLE", "NO DATA")
 
 
@@ -66,6 +66,8 @@ class ReportCollector:
         yield _counter("preview_frames_sent", "Preview frames sent to viewers.", self._viewers.sent)
         yield _gauge("ready", "1 if new runs can start.", float(_ready(report, age_s)))
         known = report or ServiceReport(time_ns=0, verdict="NO DATA", reason="")
+        yield _alarms(known)
+        yield from _memory(known)
         yield from _service(known)
         yield from _runs(known)
         yield from _stages(known)
@@ -93,6 +95,24 @@ def _verdict(report: ServiceReport | None, age_s: float | None) -> Metric:
     return family
 
 
+def _alarms(report: ServiceReport) -> Metric:
+    levels = {alarm.name: ALARM if alarm.severity == "alarm" else WARNING for alarm in report.alarms}
+    family = GaugeMetricFamily("octostream_alarm", "0: nothing, 1: a warning stands, 2: an alarm.", labels=["name"])
+    for name in ALARMS:
+        family.add_metric([name], levels.get(name, 0))
+    return family
+
+
+def _memory(report: ServiceReport) -> Iterator[Metric]:
+    workers = report.workers
+    yield _gauge("workers_resident_memory_bytes", "Resident memory of all workers.", sum(w.rss_bytes for w in workers))
+    limit = sum(w.memory_bytes for w in workers)
+    yield _gauge("workers_memory_limit_bytes", "What all workers together may have resident.", limit)
+    yield _gauge("head_resident_memory_bytes", "Resident memory of the head.", report.head_rss_bytes)
+    own = psutil.Process().memory_info().rss
+    yield _gauge("web_resident_memory_bytes", "Resident memory of the web process.", own)
+
+
 def _ready(report: ServiceReport | None, age_s: float | None) -> bool:
     return report is not None and not silent(age_s) and not report.not_ready and not report.draining
 
@@ -103,8 +123,6 @@ def _service(report: ServiceReport) -> Iterator[Metric]:
     yield _gauge("workers", "Known workers.", len(report.workers))
     yield _gauge("workers_ready", "Workers that are ready.", sum(w.ready for w in report.workers))
     yield _gauge("workers_troubled", "Workers that cannot commit.", sum(bool(w.trouble) for w in report.workers))
-    rss = sum(w.rss_bytes for w in report.workers)
-    yield _gauge("workers_resident_memory_bytes", "Resident memory of all workers.", rss)
     yield _gauge("storage_free_bytes", "Free space under the data directory.", report.disk_free_bytes)
     yield _gauge("storage_size_bytes", "Size of the file system of the data directory.", report.disk_total_bytes)
     yield _gauge("storage_reserve_bytes", "Below this nothing is committed.", report.disk_reserve_bytes)
@@ -152,6 +170,7 @@ def _stages(report: ServiceReport) -> Iterator[Metric]:
     for name, text, value in (
         ("queue_frames", "Frames waiting in front of the stage.", lambda s: s.queue),
         ("queue_capacity_frames", "Frames that may wait in front of the stage.", lambda s: s.queue_capacity),
+        ("queue_fill_ratio", "Fill of the stage's fullest queue that should not be full.", lambda s: s.fill),
     ):
         gauge = GaugeMetricFamily(f"octostream_{name}", text, labels=["stage"])
         for stage in stages:

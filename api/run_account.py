@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -116,12 +117,14 @@ def sustained_hz(commits: Iterable[Commit]) -> float | None:
     Parameters
     ----------
     commits : iterable of Commit
-        All of a run.
+        All of a run, one at a time.
     """
-    stamps = [f.timestamp_ns for c in commits for f in c.frames]
-    if len(stamps) < 2 or max(stamps) == min(stamps):
-        return None
-    return round((len(stamps) - 1) * 1e9 / (max(stamps) - min(stamps)), 3)
+    count, first, last = 0, math.inf, -math.inf
+    for commit in commits:
+        stamps = [f.timestamp_ns for f in commit.frames]
+        if stamps:
+            count, first, last = count + len(stamps), min(first, *stamps), max(last, *stamps)
+    return round((count - 1) * 1e9 / (last - first), 3) if count > 1 and last > first else None
 
 
 def summary(report: RunReport) -> Mapping[str, Any]:

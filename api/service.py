@@ -160,6 +160,7 @@ class Service:
             "copies": self._copies,
             "keys": self._keys,
             "window_bytes": self.settings.window_mib * 2**20,
+            "memory_bytes": self.settings.memory_mib * 2**20,
             "drain_s": self.settings.drain_s,
             "reserve_bytes": self.settings.reserve_mib * 2**20,
         }

@@ -37,6 +37,12 @@ class Settings(BaseSettings):
     ingest: str = Field("tcp://127.0.0.1:5642", description="Address that agents open runs at, tcp://HOST:PORT.")
     workers: int = Field(default_factory=default_workers, ge=1, le=64, description="Worker processes.")
     window_mib: int = Field(64, ge=1, le=4096, description="MiB that an agent may have under way to one worker.")
+    memory_mib: int = Field(
+        1536,
+        ge=1,
+        le=2**20,
+        description="MiB of memory that one worker may use; runs that need more wait or are refused.",
+    )
     reserve_mib: int = Field(
         512, ge=0, description="MiB of disk (at most 2 % of it) that are never filled; below it nothing is committed."
     )

@@ -59,6 +59,8 @@ class Situation:
         The service is shutting down.
     head_age_s : float or None
         Time since the head last spoke; None if it was never heard. The head itself gives 0.
+    full_queues : tuple of str
+        Which queues are full for longer than a moment, one clause each.
     """
 
     runs: tuple[LiveRun, ...] = ()
@@ -68,6 +70,7 @@ class Situation:
     disk_reserve_bytes: int = 0
     draining: bool = False
     head_age_s: float | None = 0.0
+    full_queues: tuple[str, ...] = ()
 
 
 def decide(situation: Situation) -> tuple[Verdict, str]:
@@ -142,5 +145,6 @@ def _wrong(situation: Situation) -> Iterable[str]:
             yield f"{run.name}: {run.trouble}"
         if run.target_hz is not None and run.slow_for_s >= SLOW_S:
             yield f"{run.name} is slower than its {run.target_hz:g} Hz"
+    yield from situation.full_queues
     if situation.runs and situation.draining:
         yield "the service is shutting down while a run is open"

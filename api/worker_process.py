@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,15 +15,23 @@ from ..kernels.reduction import plan_reduction
 from ..sinks.commits import intact_commits, settle
 from ..sinks.disk import check_space, free_bytes, reserve_of
 from ..sinks.failure import said
-from ..sinks.runfile import load_run
-from ..sinks.writer import StoreWriter
-from ..stream.model import Block, Commit
+from ..sinks.layout import part_bytes
+from ..sinks.runfile import load_run, maps_folder, read_run
+from ..sinks.writer import StoreWriter, write_groups
+from ..stream.budget import Need
+from ..stream.model import Block, Commit, Plan
 from ..stream.ranges import Ranges
 from ..stream.tools import Prepared, Writer
 from .tokens import read_token
 
 #: One block fills, one is written, one is between: more only costs memory.
 SLOTS = 3
+#: What an open run takes beside its blocks: arrays of tensorstore, a thread.
+RUN_BYTES = 4 * 2**20
+#: Bytes a pixel of the frame that calibration maps take at most while they are read and folded, both together.
+MAP_BYTES = 40
+#: Encoding takes this many times the bytes that are written at once: compressed chunks, and the shard made of them.
+ENCODING = 1.4
 
 
 @dataclass(frozen=True)
@@ -74,14 +83,23 @@ class PrepareOnDisk:
 
     reserve_bytes: int
 
+    def need(self, store: str) -> tuple[Plan, Need]:
+        """Tell what a run will take, from its description alone."""
+        stored = read_run(Path(store))
+        plan, block = stored.run.plan, stored.run.plan.blocks[0]
+        parts = [part_bytes(p, block) for p in stored.products]
+        maps = math.prod(plan.frame_shape) * MAP_BYTES if any(maps_folder(Path(store)).iterdir()) else 0
+        encoding = max(sum(group) for group in write_groups(parts))
+        return plan, Need(RUN_BYTES + maps, sum(parts), int(encoding * ENCODING))
+
     def __call__(self, store: str) -> Prepared:
-        """Read the run, plan its reduction, allocate its buffers, open its arrays."""
+        """Read the run, plan its reduction, open its arrays; buffers are allocated when frames come."""
         path = Path(store)
         run, products, maps = load_run(path)
         reduction = plan_reduction(Recipe.from_json(run.recipe), run.plan, maps, keep_raw=run.keep_raw)
         writer = ReservingWriter(StoreWriter(path, run.plan, products), path, self.reserve_bytes)
-        reducers = tuple(reduction.reducer() for _ in range(min(SLOTS, len(run.plan.blocks))))
         with said(f"read the commit records of {store}"):
             settle(path)
             committed = Ranges.of(commit.block for commit in intact_commits(path))
-        return Prepared(run, read_token(path), committed, reducers, writer)
+        slots = min(SLOTS, len(run.plan.blocks))
+        return Prepared(run, read_token(path), committed, slots, reduction.reducer, writer)

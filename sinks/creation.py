@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..stream.errors import NameRefusedError
 from .attributes import inner_groups, root_attributes
+from .commits import recorded_blocks
 from .durable import UNFINISHED, json_bytes, make_folders, sync, write_durably
 from .failure import said
 from .growth import Extent, growth_axis, visible_shape
@@ -50,6 +51,36 @@ def create_store(stored_run: StoredRun, maps: Mapping[str, NDArray[Any]]) -> Non
             raise
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def remove_empty_store(store: Path, run_id: str) -> bool:
+    """Remove the store of a run that never began; its name is free at once.
+
+    Parameters
+    ----------
+    store : Path
+        Of the run.
+    run_id : str
+        Names what is left where the disk fails in the middle.
+
+    Returns
+    -------
+    bool
+        False where the store holds a committed block: then nothing is touched.
+
+    Raises
+    ------
+    StoreError
+        The disk fails.
+    """
+    if recorded_blocks(store):
+        return False
+    unfinished = store.with_name(f".{store.name}.{check_name('run id', run_id)}{UNFINISHED}")
+    with said(f"remove the store {store}"):
+        store.rename(unfinished)
+        sync(store.parent)
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return True
 
 
 def _refuse_taken(store: Path) -> None:

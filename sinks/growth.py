@@ -67,29 +67,36 @@ class Growth:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.axis: Axis = growth_axis(plan)
-        self._reach: dict[int, Reach] = {}
+        # A byte a block, and how far it reaches only until its row is shown: a long run has very many blocks.
+        self._committed = bytearray(len(plan.blocks))
+        self._pending: dict[int, int] = {}
+        self._farthest = 0
         self._rows = 0
         self._length = 0
         self._shown = Extent(self.axis, 0, stacks=False)
 
     def add(self, block: int, block_reach: Reach) -> None:
         """Count a block as committed."""
-        self._reach[block] = block_reach
+        far = block_reach.t if self.axis == "t" else block_reach.z
+        self._committed[block] = 1
+        self._farthest = max(self._farthest, far)
+        if self._row_of(block) >= self._rows:
+            self._pending[block] = far
 
     def __iter__(self) -> Iterator[int]:
         """Go through the committed blocks."""
-        return iter(self._reach)
+        return (block for block, held in enumerate(self._committed) if held)
 
     def __contains__(self, block: object) -> bool:
         """Tell whether a block is committed."""
-        return block in self._reach
+        return isinstance(block, int) and 0 <= block < len(self._committed) and bool(self._committed[block])
 
     @property
     def visible(self) -> Extent:
         """What may be shown while the run goes on."""
         rows = self.plan.blocks.grid[0 if self.axis == "t" else 2]
-        while self._rows < rows and all(number in self._reach for number in self._row(self._rows)):
-            self._length = max(self._length, *(self._far(self._reach[n]) for n in self._row(self._rows)))
+        while self._rows < rows and all(number in self._pending for number in self._row(self._rows)):
+            self._length = max(self._length, *(self._pending.pop(n) for n in self._row(self._rows)))
             self._rows += 1
         length = max(self._length, self._shown.length)
         return Extent(self.axis, length, self._shown.stacks or (self._rows == rows and length > 0))
@@ -101,11 +108,11 @@ class Growth:
     @property
     def final(self) -> Extent:
         """What is shown when the run is over: as far as any stored frame."""
-        length = max((self._far(r) for r in self._reach.values()), default=0)
-        return Extent(self.axis, length, length > 0)
+        return Extent(self.axis, self._farthest, self._farthest > 0)
 
-    def _far(self, block_reach: Reach) -> int:
-        return block_reach.t if self.axis == "t" else block_reach.z
+    def _row_of(self, block: int) -> int:
+        _, grid_c, grid_z = self.plan.blocks.grid
+        return block // (grid_c * grid_z) if self.axis == "t" else block % grid_z
 
     def _row(self, k: int) -> range:
         """Give the blocks that cover step ``k`` of the growth axis."""

@@ -64,6 +64,11 @@ def plane_region(plan: Plan, product: Product, number: int) -> tuple[int | slice
     return tuple(index[a] if a in index else slice(None) for a in product.axes)
 
 
+def part_bytes(product: Product, block: Block) -> int:
+    """Give the bytes of a block's part of a product, not compressed."""
+    return math.prod(s.stop - s.start for s in region(product, block)) * np.dtype(product.dtype).itemsize
+
+
 def shard_file(store: Path, plan: Plan, product: Product, block: Block) -> Path:
     """Give the file that holds a block's part of a product, or its stack's part where parts merge."""
     step = dict(zip("tcz", plan.blocks.step, strict=True))

@@ -104,6 +104,16 @@ class Registry:
         if not changed:
             raise StoreError(f"run {run.id} is not in the registry {self.path}", "add it first")
 
+    def remove(self, run_id: str) -> None:
+        """Forget a run that never began, so that its name is free again; an unknown id changes nothing.
+
+        Raises
+        ------
+        StoreError
+            The disk fails; nothing is changed then.
+        """
+        self._run("remove a run from", "DELETE FROM run WHERE id = ?", (run_id,))
+
     def get(self, run_id: str) -> RunReport | None:
         """Give one run; None where it is not known."""
         found = self._reports("SELECT report FROM run WHERE id = ?", (run_id,))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tensorstore import TensorStore
 
 from ..stream.errors import StoreError
 from ..stream.model import Block, Commit, Plan, Product
@@ -19,6 +21,31 @@ from .folds import write_partial
 from .layout import array_path, merges, region, shard_file
 from .runfile import run_file
 from .sealfile import is_closed
+
+#: Parts of a block are encoded at the same time up to so many bytes together: encoding takes as much again in memory.
+GROUP_BYTES = 128 * 2**20
+
+
+def write_groups(sizes: Sequence[int]) -> list[list[int]]:
+    """Cut the parts of a block, in their order, into those that are encoded at the same time.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Bytes of each part.
+
+    Returns
+    -------
+    list of list of int
+        The same sizes; no group is above ``GROUP_BYTES`` unless a single part is.
+    """
+    groups: list[list[int]] = []
+    for size in sizes:
+        if groups and sum(groups[-1]) + size <= GROUP_BYTES:
+            groups[-1].append(size)
+        else:
+            groups.append([size])
+    return groups
 
 
 class StoreWriter:
@@ -56,10 +83,10 @@ class StoreWriter:
         """
         self._check_parts(block, parts)
         self._check_open()
+        paths = iter(self._arrays)
         with said(f"write block {block.number} of {self.store}"):
-            write_whole(
-                [(array, region(self.products[path], block), parts[path]) for path, array in self._arrays.items()]
-            )
+            for group in write_groups([parts[path].nbytes for path in self._arrays]):
+                write_whole([self._part(path, block, parts) for path in islice(paths, len(group))])
             stored = sum(self._keep_shard(self.products[path], block) for path in self._arrays)
             return stored + sum(
                 write_partial(self.store, self.products[path], block.number, parts[path]) for path in self._folded
@@ -102,6 +129,11 @@ class StoreWriter:
         shard = shard_file(self.store, self.plan, product, block)
         sync_above(shard, self.store / array_path(product))
         return shard.stat().st_size
+
+    def _part(
+        self, path: str, block: Block, parts: Mapping[str, NDArray[Any]]
+    ) -> tuple[TensorStore, tuple[slice, ...], NDArray[Any]]:
+        return self._arrays[path], region(self.products[path], block), parts[path]
 
     def _check_open(self) -> None:
         # tensorstore would make missing folders again, and a late worker could write into a sealed store.

@@ -52,6 +52,10 @@ class RefusedError(OctostreamError):
     """The service refused a request and said why."""
 
 
+class MemoryRefusedError(OctostreamError):
+    """Something needs more memory than a process may use."""
+
+
 class UnreachableError(OctostreamError):
     """Nobody answered at an address within the time given."""
 

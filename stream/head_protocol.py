@@ -24,6 +24,8 @@ SEALED_ENTRIES = 100
 WHERE_CHARACTERS = 40
 #: Runs whose end is told again to an agent that asks.
 REMEMBERED_RUNS = 64
+#: More runs are not open at the same time.
+OPEN_RUNS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +72,14 @@ class FromWorker:
 
 @dataclass(frozen=True, slots=True)
 class RunCreated:
-    """The store of a run exists (new, or found after a restart with these blocks and frames durable)."""
+    """The store of a run exists: new, or ``found`` after a restart with these blocks and frames durable."""
 
     run: Run
     token: str
     address: Address | None
     committed: Ranges = field(default_factory=Ranges)
     stored: Ranges = field(default_factory=Ranges)
+    found: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +156,14 @@ class Seal:
     losses: tuple[Loss, ...]
 
 
-Action = ToAgent | ToWorker | Create | Reopen | Publish | Seal
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Remove store and entry of a run that never began, so that its name is free again."""
+
+    run: str
+
+
+Action = ToAgent | ToWorker | Create | Reopen | Publish | Seal | Remove
 
 
 # --- state ------------------------------------------------------------------------------------------------------
@@ -169,6 +179,7 @@ class Worker:
     device: str
     heard: float
     ready: set[str] = field(default_factory=set)
+    waiting: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -182,9 +193,15 @@ class LiveRun:
     heard: float
     ledger: Ledger
     committed: Ranges = field(default_factory=Ranges)
+    found: bool = False
     welcomed: bool = False
     ended: float | None = None
     sealing: bool = False
+
+    @property
+    def begun(self) -> bool:
+        """Whether an agent may have sent frames."""
+        return self.welcomed or self.found or bool(self.committed.spans)
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +273,7 @@ class HeadProtocol:
                 live.ended = live.ended if live.ended is not None else now
                 return self._maybe_seal(live, now)
             case m.Ping():
-                return [ToAgent(address, m.Pong(name)), *self._tell_workers(live)]
+                return [ToAgent(address, m.Pong(name, self.waits(name))), *self._tell_workers(live)]
             case _:
                 return []
 
@@ -272,12 +289,16 @@ class HeadProtocol:
             if live.token == opening.token:
                 if not permit.owns(live.run.instrument):
                     return [ToAgent(address, m.NOT_YOURS)]
+                if live.sealing and live.ended is None:  # sealed for its agent's silence: it can be taken up when it is
+                    return [ToAgent(address, m.Pong(live.run.id))]
                 live.address, live.heard = address, now
-                return self._welcome(live) or [ToAgent(address, m.Pong(live.run.id))]
+                return self._welcome(live) or [ToAgent(address, m.Pong(live.run.id, self.waits(live.run.id)))]
         if self.draining:
             return [ToAgent(address, m.Refuse("the service is shutting down", "try again when it is back"))]
         if opening.token in self._creating:
             return [ToAgent(address, m.Pong())]
+        if len(self.runs) + len(self._creating) >= OPEN_RUNS:
+            return [ToAgent(address, m.Refuse(f"{OPEN_RUNS} runs are open already", "finish one of them first"))]
         self._creating.add(opening.token)
         return [Reopen(address, opening, permit) if opening.resume else Create(address, opening, permit.instrument)]
 
@@ -304,7 +325,7 @@ class HeadProtocol:
         self._creating.discard(event.token)
         self._sealed.pop(event.run.id, None)
         ledger = Ledger(event.run.plan.frames).store(event.stored)
-        live = LiveRun(event.run, event.token, event.address, now, now, ledger, event.committed)
+        live = LiveRun(event.run, event.token, event.address, now, now, ledger, event.committed, event.found)
         self.runs[event.run.id] = live
         return [ToWorker(address, m.Serve(event.run.id, event.run.store)) for address in self.workers]
 
@@ -333,9 +354,11 @@ class HeadProtocol:
                 return self._ready(worker, run)
             case m.BlockDone(run, block, frames):
                 return self._block_done(run, block, frames, now)
-            case m.Refuse(what, _, run):
-                return self._not_prepared(run, what)
-            case m.Stats(received=received):  # it may have missed the end of a run while it was away
+            case m.Refuse(what, remedy, run):
+                return self._not_prepared(run, what, remedy)
+            case m.Stats(received=received, waiting=waiting):
+                worker.waiting = waiting
+                # It may have missed the end of a run while it was away.
                 return [ToWorker(address, m.Over(run)) for run in received if run not in self.runs]
             case _:
                 return []
@@ -377,15 +400,30 @@ class HeadProtocol:
         live.ledger = live.ledger.store(frames.within(here.first, here.last))
         return [Publish(run), *self._maybe_seal(live, now)]
 
-    def _not_prepared(self, run: str, what: str) -> list[Action]:
+    def waits(self, run: str) -> str:
+        """Tell what a run waits for at every worker that could serve it; empty where it need not wait."""
+        why = [w.waiting.get(run, "") for w in self.workers.values() if run in w.ready or run in w.waiting]
+        return why[0] if why and all(why) else ""
+
+    def _not_prepared(self, run: str, what: str, remedy: str) -> list[Action]:
         """Give up a run that a worker cannot serve, unless its agent has begun to send: others may serve it."""
         live = self.runs.get(run)
         if live is None or live.welcomed or live.sealing:
             return []
-        live.sealing = True
-        refusal = m.Refuse(what, "correct the request and open the run again")
+        refusal = m.Refuse(what, remedy or "correct the request and open the run again")
         told: list[Action] = [ToAgent(live.address, refusal)] if live.address else []
-        return [*told, Seal(run, _all_lost(live.ledger, "worker", what))]
+        return [*told, *self._give_up(live, "worker", what)]
+
+    def _give_up(self, live: LiveRun, where: str, why: str) -> list[Action]:
+        """Seal a run with what is durable; one that never began leaves nothing behind."""
+        run = live.run.id
+        if live.begun:
+            live.sealing = True
+            return [Seal(run, _all_lost(live.ledger, where, why))]
+        del self.runs[run]
+        for worker in self.workers.values():
+            worker.ready.discard(run)
+        return [Remove(run), *(ToWorker(address, m.Over(run)) for address in self.workers)]
 
     # --- sealing ---
 
@@ -433,11 +471,11 @@ class HeadProtocol:
         if live.ended is not None:
             return self._maybe_seal(live, now)
         if not live.welcomed and live.address and now - live.began > self.timing.open_s:
-            return self._not_prepared(live.run.id, "no worker became ready for the run")
+            waits = self.waits(live.run.id)
+            what = "no worker became ready for the run" + (f": it {waits}" if waits else "")
+            return self._not_prepared(live.run.id, what, "try again later" if waits else "see the service's log")
         if now - live.heard > self.timing.agent_s:
-            live.sealing = True
-            why = f"the agent was silent for {self.timing.agent_s:.0f} s"
-            return [Seal(live.run.id, _all_lost(live.ledger, "agent", why))]
+            return self._give_up(live, "agent", f"the agent was silent for {self.timing.agent_s:.0f} s")
         return []
 
 

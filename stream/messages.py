@@ -133,9 +133,10 @@ class Ping:
 
 @dataclass(frozen=True)
 class Pong:
-    """Answer to a ping."""
+    """Head or worker to agent: I heard you; ``waits`` says what the run waits for, if it does."""
 
     run: str = ""
+    waits: str = ""
 
 
 # --- agent and worker -------------------------------------------------------------------------------------------
@@ -252,7 +253,8 @@ class BlockDone:
 class Stats:
     """Worker to head, twice a second: stage reports, memory, trouble, frames reduced of each run.
 
-    ``malformed`` counts messages that made no sense, ``refused`` connections that were not let in.
+    ``malformed`` counts messages that made no sense, ``refused`` connections that were not let in. ``memory_bytes`` is
+    what the process may use; ``waiting`` says of runs that wait for memory here why they do.
     """
 
     worker: str
@@ -262,6 +264,8 @@ class Stats:
     received: Mapping[str, int]
     malformed: int = 0
     refused: int = 0
+    memory_bytes: int = 0
+    waiting: Mapping[str, str] = field(default_factory=dict)
 
 
 Message = (

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 Verdict = Literal["RECORDING", "DEGRADED", "IDLE", "NO DATA"]
+#: Stages of the path of a frame, in its order; ``spool`` exists only where an agent has one.
+STAGES = ("acquire", "spool", "send", "receive", "reduce", "write", "publish")
 
 
 @dataclass(frozen=True)
@@ -16,11 +18,13 @@ class StageReport:
     Attributes
     ----------
     name : str
-        ``acquire``, ``send``, ``receive``, ``reduce``, ``write``, ``publish``.
+        One of ``STAGES``.
     rate_hz : float
         Frames per second over the last few seconds.
     queue, queue_capacity : int
-        Frames waiting in front of the stage, and how many may.
+        Frames waiting in front of the stage, and how many may; of all processes together.
+    fill : float
+        Of the fullest single queue among them, 0 to 1, of those that should not be full: of runs with a planned rate.
     p50_ms, p99_ms : float or None
         Time that the stage took for a frame over the last ten seconds (for ``write``: for a block).
     lost : int
@@ -45,6 +49,7 @@ class StageReport:
     buckets: tuple[tuple[float, int], ...] = ()
     duration_sum_s: float = 0.0
     durations: int = 0
+    fill: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -119,6 +124,8 @@ class WorkerReport:
         Resident memory.
     trouble : str
         Why it cannot commit at present; empty otherwise.
+    memory_bytes : int
+        What it may use.
     """
 
     id: str
@@ -126,6 +133,29 @@ class WorkerReport:
     device: str
     rss_bytes: int
     trouble: str = ""
+    memory_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """Something that a person must be told.
+
+    Attributes
+    ----------
+    name : str
+        Of a short fixed list.
+    severity : str
+        ``warning`` or ``alarm``.
+    text : str
+        One clause.
+    since_ns : int
+        Wall clock when it was first seen.
+    """
+
+    name: str
+    severity: Literal["warning", "alarm"]
+    text: str
+    since_ns: int
 
 
 @dataclass(frozen=True)
@@ -156,6 +186,10 @@ class ServiceReport:
         The service is shutting down.
     refused_connections, malformed_messages : int
         Since the service started: connections of agents that were not let in, and messages that made no sense.
+    alarms : tuple of Alarm
+        What stands, alarms before warnings.
+    head_rss_bytes : int
+        Resident memory of the head.
     """
 
     time_ns: int
@@ -172,6 +206,8 @@ class ServiceReport:
     draining: bool = False
     refused_connections: int = 0
     malformed_messages: int = 0
+    alarms: tuple[Alarm, ...] = ()
+    head_rss_bytes: int = 0
 
     @property
     def time_to_full_s(self) -> float | None:
@@ -195,6 +231,7 @@ class ServiceReport:
                 "stages": tuple(stage_report(s) for s in plain["stages"]),
                 "workers": tuple(WorkerReport(**w) for w in plain["workers"]),
                 "not_ready": tuple(plain["not_ready"]),
+                "alarms": tuple(Alarm(**a) for a in plain.get("alarms", ())),
             }
         )
 

@@ -33,6 +33,7 @@ class StageMeter:
         self.name = name
         self.queue = 0
         self.queue_capacity = 0
+        self.fill = 0.0
         self.lost = 0
         self._frames = 0
         self._bytes = 0
@@ -64,6 +65,15 @@ class StageMeter:
             self._frames += frames
             self._bytes += nbytes
 
+    def measure(self, queues: Iterable[tuple[int, int, bool]]) -> None:
+        """Take how full the queues in front of the stage are: frames, capacity, and whether a full one is bad."""
+        self.queue, self.queue_capacity, self.fill = 0, 0, 0.0
+        for queue, capacity, watched in queues:
+            self.queue += queue
+            self.queue_capacity += capacity
+            if watched and capacity:
+                self.fill = max(self.fill, queue / capacity)
+
     def _forget(self, second: int) -> None:
         while self._seconds and self._seconds[0][0] <= second - LATENCY_WINDOW_S - 1:
             self._seconds.popleft()
@@ -84,6 +94,7 @@ class StageMeter:
             rate_hz=sum(whole) / RATE_WINDOW_S if len(whole) >= RATE_WINDOW_S else _mean(whole),
             queue=self.queue,
             queue_capacity=self.queue_capacity,
+            fill=self.fill,
             p50_ms=_ms(recent.quantile_s(0.5)),
             p99_ms=_ms(recent.quantile_s(0.99)),
             lost=self.lost,
@@ -113,7 +124,7 @@ def checked_stage(data: Mapping[str, Any]) -> StageReport:
     """
     stage = stage_report(data)
     counts = (stage.queue, stage.queue_capacity, stage.lost, stage.frames_total, stage.bytes_total, stage.durations)
-    numbers = (stage.rate_hz, stage.duration_sum_s, stage.p50_ms or 0.0, stage.p99_ms or 0.0)
+    numbers = (stage.rate_hz, stage.fill, stage.duration_sum_s, stage.p50_ms or 0.0, stage.p99_ms or 0.0)
     if not isinstance(stage.name, str) or any(type(n) is not int for n in (*counts, *(n for _, n in stage.buckets))):
         raise TypeError("a stage has a name and whole counts")
     if any(type(n) not in (int, float) or not math.isfinite(n) for n in numbers):
@@ -147,6 +158,7 @@ def _add(a: StageReport, b: StageReport) -> StageReport:
         rate_hz=a.rate_hz + b.rate_hz,
         queue=_sum(a.queue, b.queue),
         queue_capacity=_sum(a.queue_capacity, b.queue_capacity),
+        fill=max(a.fill, b.fill),
         p50_ms=_worst(a.p50_ms, b.p50_ms),
         p99_ms=_worst(a.p99_ms, b.p99_ms),
         lost=_sum(a.lost, b.lost),
@@ -170,4 +182,4 @@ def _worst(a: float | None, b: float | None) -> float | None:
 
 def only_totals(report: StageReport) -> StageReport:
     """Give what remains of a process that is gone: its totals, no longer a rate or a queue."""
-    return replace(report, rate_hz=0.0, queue=0, queue_capacity=0, p50_ms=None, p99_ms=None)
+    return replace(report, rate_hz=0.0, queue=0, queue_capacity=0, fill=0.0, p50_ms=None, p99_ms=None)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from .model import Block, Commit, FrameStats, Run
+from .budget import Need
+from .model import Block, Commit, FrameStats, Plan, Run
 from .ranges import Ranges
 
 if TYPE_CHECKING:
@@ -66,8 +67,10 @@ class Prepared:
         By which the run's own agent is known.
     committed : Ranges
         Blocks that are durable already.
-    reducers : tuple of Reducer
-        One a slot.
+    slots : int
+        More than so many are of no use.
+    reducer : callable
+        Allocates the buffers of one slot.
     writer : Writer
         Of the run's store.
     """
@@ -75,12 +78,17 @@ class Prepared:
     run: Run
     token: str
     committed: Ranges
-    reducers: tuple[Reducer, ...]
+    slots: int
+    reducer: Callable[[], Reducer]
     writer: Writer
 
 
 class Prepare(Protocol):
     """Reads the description of a run from its store and makes everything ready for it."""
+
+    def need(self, store: str) -> tuple[Plan, Need]:
+        """Tell what the run will take, before anything is allocated for it."""
+        ...
 
     def __call__(self, store: str) -> Prepared:
         """Prepare; raises an ``OctostreamError`` that says why it cannot."""

@@ -276,8 +276,9 @@ def _reader(hint: Any) -> Callable[[Any], Any]:
     if origin is tuple:
         items = [_reader(a) for a in args]
         return lambda value: tuple(r(v) for r, v in zip(items, _sequence(value), strict=True))
-    if origin is typing.get_origin(Mapping[str, int]) and args[1] is int:
-        return lambda value: {_text(k): _whole(v) for k, v in _mapping(value).items()}
+    if origin is typing.get_origin(Mapping[str, int]) and args[1] in (int, str):
+        item = _reader(args[1])
+        return lambda value: {_text(k): item(v) for k, v in _mapping(value).items()}
     if origin is typing.get_origin(Mapping[str, Any]):
         return _json_map
     if origin is types.UnionType:  # the payload, which is not in the header

@@ -14,28 +14,35 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
-import psutil
 import xxhash
 
 from . import messages as m
-from . import worker_protocol as wp
+from . import worker_events as wp
 from .clock import monotonic_s, wall_ns
 from .doorkeeper import Doorkeeper
-from .errors import OctostreamError, WireError
+from .errors import MemoryRefusedError, OctostreamError, WireError
 from .histogram import Histogram
 from .keys import Permit
 from .link import MAX_MESSAGE_BYTES, Dealer, Poll, Publisher, Router, Waker, context
 from .model import Frame, FrameStats
 from .preview import PREVIEW_HZ, publish_preview, shrink
+from .resident import Resident
+from .sharing import mib
 from .telemetry import StageMeter
 from .tools import Prepare, Prepared, Reducer
 from .wire import Buffer, decode, encode
+from .worker_protocol import WorkerProtocol
+from .worker_run import RunHere
 from .writing import Done, Job, WritingThread
 
 log = logging.getLogger(__name__)
 
 #: Messages taken from the data socket before the others get a look.
 BURST = 8
+#: What the process takes beside its runs' buffers, once it works: sockets, threads, arrays of tensorstore, previews.
+SPARE_BYTES = 96 * 2**20
+#: A worker that cannot hold so much of runs is of no use.
+LEAST_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,8 @@ class WorkerSettings:
         Bytes an agent may have under way.
     drain_s : float
         Time to finish whole blocks after being asked to stop.
+    memory_bytes : int
+        What the process may use.
     """
 
     worker: str
@@ -70,6 +79,7 @@ class WorkerSettings:
     keys: str = ""
     window_bytes: int = 64 * 2**20
     drain_s: float = 10.0
+    memory_bytes: int = 1536 * 2**20
 
 
 @dataclass
@@ -83,7 +93,8 @@ class _Slot:
 class _RunHere:
     prepared: Prepared
     writing: WritingThread
-    free: list[Reducer]
+    slot_bytes: int
+    free: list[Reducer] = field(default_factory=list)
     slots: dict[int, _Slot] = field(default_factory=dict)
     parked: dict[int, Buffer] = field(default_factory=dict)
     received: int = 0
@@ -101,10 +112,20 @@ class Worker:
         Makes a run ready: the only way in which kernels and sinks come in.
     device : str
         What the reductions run on, for the report.
+
+    Raises
+    ------
+    MemoryRefusedError
+        It may not use even what it takes without a run.
     """
 
     def __init__(self, settings: WorkerSettings, prepare: Prepare, device: str = "cpu") -> None:
         self.settings = settings
+        self._resident = Resident(settings.memory_bytes)
+        own = self._resident.now() + SPARE_BYTES
+        if own + LEAST_BYTES > settings.memory_bytes:
+            what = f"a worker takes {mib(own)} MiB by itself and may use {mib(settings.memory_bytes)} MiB"
+            raise MemoryRefusedError(what, f"raise memory_mib to {mib(own + LEAST_BYTES)} or more")
         self._prepare = prepare
         self._device = device
         self._context = context()
@@ -116,11 +137,11 @@ class Worker:
         self._poll = Poll()
         for link in (self._router, self._head, self._waker):
             self._poll.add(link)
-        self._protocol = wp.WorkerProtocol(settings.window_bytes)
+        self._protocol = WorkerProtocol(settings.window_bytes, settings.memory_bytes - own)
         self._runs: dict[str, _RunHere] = {}
         self._done: queue.SimpleQueue[tuple[str, Done]] = queue.SimpleQueue()
         self._stopping = False  # a flag, no Event: its lock would deadlock when one signal interrupts another
-        self._process = psutil.Process()
+        self._not_now: dict[str, str] = {}
         self._receive = StageMeter("receive")
         self._reduce = StageMeter("reduce")
         self._write = StageMeter("write")
@@ -168,15 +189,22 @@ class Worker:
         self._waker.clear()
         self._take_done()
         self._take_from_head()
-        for _ in range(BURST):
-            if (received := self._router.receive()) is None:
-                break
-            self._from_agent(*received)
+        drained = self._take_from_agents()
         now = monotonic_s()
+        self._act(self._protocol.handle(wp.Tick(now, drained)), None)
+        self._resident.growth_bytes = self._protocol.budget.fleeting
         if now < next_report:
             return next_report
         self._report(now)
         return now + 0.5
+
+    def _take_from_agents(self) -> bool:
+        """Take some messages; tells whether that was all there were."""
+        for _ in range(BURST):
+            if (received := self._router.receive()) is None:
+                return True
+            self._from_agent(*received)
+        return False
 
     def _take_done(self) -> None:
         while not self._done.empty():
@@ -202,29 +230,33 @@ class Worker:
             elif isinstance(message, m.Over):
                 self._act(self._protocol.handle(wp.ForgetRun(message.run)), None)
 
-    def _serve(self, message: m.Serve) -> None:
-        if message.run not in self._runs:
-            try:
-                prepared = self._prepare(message.store)
-            except OctostreamError as error:
-                self._head.send(encode(m.Refuse(error.what, error.remedy, message.run)))
-                return
-            plan = prepared.run.plan
-            writing = WritingThread(
-                message.run, self.settings.worker, plan.frame_bytes, prepared.writer, self._block_done
-            )
-            self._runs[message.run] = _RunHere(prepared, writing, list(prepared.reducers))
-            self._protocol.handle(
-                wp.ServeRun(
-                    message.run,
-                    prepared.token,
-                    plan,
-                    len(prepared.reducers),
-                    prepared.committed,
-                    prepared.run.instrument,
-                )
-            )
-        self._head.send(encode(m.Ready(message.run)))
+    def _serve(self, serve: m.Serve) -> None:
+        try:
+            if serve.run in self._runs or self._take_up(serve):
+                self._head.send(encode(m.Ready(serve.run)))
+        except OctostreamError as error:
+            self._head.send(encode(m.Refuse(error.what, error.remedy, serve.run)))
+
+    def _take_up(self, serve: m.Serve) -> bool:
+        """Make a run ready; False where there is no room for it now: the head will ask again."""
+        plan, need = self._prepare.need(serve.store)
+        actions, why = self._protocol.make_room(plan, need)
+        self._act(actions, None)
+        if why:
+            self._not_now[serve.run] = why
+            return False
+        self._resident.make_room(need.fixed)
+        prepared = self._prepare(serve.store)
+        run, make_room = serve.run, self._resident.make_room
+        writing = WritingThread(
+            run, self.settings.worker, plan.frame_bytes, prepared.writer, self._block_done, make_room
+        )
+        self._runs[run] = _RunHere(prepared, writing, need.slot)
+        instrument = prepared.run.instrument
+        self._protocol.handle(
+            wp.ServeRun(run, prepared.token, plan, prepared.slots, prepared.committed, need, instrument)
+        )
+        return True
 
     def _block_done(self, run: str, done: Done) -> None:
         self._done.put((run, done))
@@ -260,6 +292,10 @@ class Worker:
                     self._router.send(address, encode(message))
                 case wp.Begin(run, block):
                     self._begin(self._runs[run], block)
+                case wp.Warm(run):
+                    self._runs[run].free.append(self._new_slot(self._runs[run]))
+                case wp.FreeSlot(run):
+                    self._runs[run].free.pop()
                 case wp.Park(run, number):
                     assert payload is not None
                     self._runs[run].parked[number] = payload
@@ -274,9 +310,13 @@ class Worker:
                     self._runs.pop(run).writing.close()
 
     def _begin(self, here: _RunHere, block: int) -> None:
-        reducer = here.free.pop()
+        reducer = here.free.pop() if here.free else self._new_slot(here)
         reducer.begin(here.prepared.run.plan.blocks[block])
         here.slots[block] = _Slot(reducer)
+
+    def _new_slot(self, here: _RunHere) -> Reducer:
+        self._resident.make_room(here.slot_bytes)
+        return here.prepared.reducer()
 
     def _reduce_frame(self, here: _RunHere, block: int, frame: Frame, payload: Buffer | None) -> None:
         data = here.parked.pop(frame.number, payload)
@@ -304,21 +344,24 @@ class Worker:
 
     def _report(self, now: float) -> None:
         self._head.send(encode(m.Register(self.settings.worker, self.settings.slot, self.endpoint, self._device)))
-        protocol = self._protocol
-        self._receive.queue, self._receive.queue_capacity = protocol.parked, protocol.window_frames
-        self._reduce.queue, self._reduce.queue_capacity = self._filling()
-        self._write.queue, self._write.queue_capacity = protocol.writing, protocol.slots
+        self._resident.make_room()
+        self._measure_queues(self._protocol.runs)
         trouble = next((h.writing.trouble for h in self._runs.values() if h.writing.trouble), "")
         received: Mapping[str, int] = {run: here.received for run, here in self._runs.items()}
+        waiting, self._not_now = {**self._not_now, **self._protocol.waiting}, {}
         stages = tuple(asdict(meter.report(now)) for meter in (self._receive, self._reduce, self._write))
-        rss = self._process.memory_info().rss
-        counts = (self._malformed, self._router.refused)
-        self._head.send(encode(m.Stats(self.settings.worker, stages, rss, trouble, received, *counts)))
+        rss, counts = self._resident.now(), (self._malformed, self._router.refused)
+        limit = self.settings.memory_bytes
+        self._head.send(encode(m.Stats(self.settings.worker, stages, rss, trouble, received, *counts, limit, waiting)))
 
-    def _filling(self) -> tuple[int, int]:
-        """Count frames in the blocks that are being filled, and the frames that one block can take."""
-        filling = [len(s.stats) for here in self._runs.values() for s in here.slots.values()]
-        capacity = [
-            here.prepared.run.plan.blocks[0].count * len(here.prepared.reducers) for here in self._runs.values()
-        ]
-        return sum(filling), sum(capacity)
+    def _measure_queues(self, runs: tuple[RunHere, ...]) -> None:
+        """Count what waits: frames for a slot, frames in blocks that fill, frames in blocks that wait for the disk."""
+        slots = [(r, self._protocol.budget.slots(r.name) * r.plan.blocks[0].count) for r in runs]
+        self._receive.measure((len(r.parked), self._protocol.window(r) // r.cost, paced(r)) for r in runs)
+        self._reduce.measure((sum(len(r.blocks[b].frames) for b in r.unfinished), room, False) for r, room in slots)
+        self._write.measure((r.writing * r.plan.blocks[0].count, room, paced(r)) for r, room in slots)
+
+
+def paced(run: RunHere) -> bool:
+    """Tell whether a full queue of a run is bad: a source that goes as fast as it can fills every queue."""
+    return run.plan.rate_hz is not None

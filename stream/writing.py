@@ -74,6 +74,8 @@ class WritingThread:
         Of the run's store.
     done : callable
         Called, in this thread, with each durable block.
+    make_room : callable
+        Called, in this thread, before each write: encoding takes memory.
     retry_s : float
         Pause before a write that failed is tried again.
     """
@@ -85,6 +87,7 @@ class WritingThread:
         frame_bytes: int,
         writer: Writer,
         done: Callable[[str, Done], None],
+        make_room: Callable[[], None] = lambda: None,
         retry_s: float = 1.0,
     ) -> None:
         self.run = run
@@ -93,6 +96,7 @@ class WritingThread:
         self._frame_bytes = frame_bytes
         self._writer = writer
         self._done = done
+        self._make_room = make_room
         self._retry_s = retry_s
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._stop = threading.Event()
@@ -113,6 +117,7 @@ class WritingThread:
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None and not self._stop.is_set():
             self._write_until_durable(job)
+            del job  # or it would keep the memory of its slot while this thread waits for the next one
 
     def _write_until_durable(self, job: Job) -> None:
         """Write; while the disk refuses, keep the block and say so: nothing is acknowledged that is not durable."""
@@ -135,6 +140,7 @@ class WritingThread:
         earlier = self._earlier(job)
         if earlier is not None:
             return Done(job, self._message(job, earlier), time.perf_counter() - began)
+        self._make_room()
         parts = job.reducer.finish()
         stored = self._writer.write(job.block, parts)
         raw = self._frame_bytes * len(job.frames)

@@ -52,3 +52,11 @@ export function when(ns) {
   const time = date.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
   return today ? `today ${time}` : `${date.toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric" })} ${time}`;
 }
+
+/** Time of day to the second; the day too where it is not today. */
+export function clock(ns) {
+  if (!ns) return NONE;
+  const date = new Date(ns / 1e6);
+  const day = date.toDateString() === new Date().toDateString() ? "" : `${date.toLocaleDateString("en-GB", { day: "numeric", month: "short" })} `;
+  return day + date.toLocaleTimeString("en-GB");
+}

@@ -1,4 +1,5 @@
 // The page: one stream of numbers, one socket of pixels, and what they change.
+import { showAlarms } from "./alarms.js";
 import { byId, copies, say } from "./dom.js";
 import { History } from "./history.js";
 import { pixelSize } from "./links.js";
@@ -43,6 +44,7 @@ async function render() {
   rendered = status;
   document.body.dataset.page = run ? "run" : "waiting";
   showFigures(status, run);
+  showAlarms(status.report);
   showStages(status.report);
   choices(status.report);
   say("version", `octostream ${status.version}`);

@@ -1,16 +1,17 @@
 // The path of a frame: every stage with the same numbers.
 import * as as from "./format.js";
+import { severityOf } from "./alarms.js";
 import { byId, make, mark } from "./dom.js";
 
 const rows = new Map();
 
 function row(name) {
   const parts = {
-    speed: make("span"), bar: make("i"), state: make("p", { class: "note state" }),
+    speed: make("span"), bar: make("i"), sign: make("b"), state: make("p", { class: "note state" }),
     p50: make("dd"), p99: make("dd"), lost: make("dd"),
   };
   parts.node = make("li", {},
-    make("h3", {}, name),
+    make("div", { class: "top" }, make("h3", {}, name), parts.sign),
     make("p", { class: "speed" }, parts.speed, " ", make("small", {}, "Hz")),
     make("div", { class: "fill", "aria-hidden": "true" }, parts.bar),
     parts.state,
@@ -25,13 +26,16 @@ export function fillOf(queue, capacity) {
   return queue >= 0.75 * capacity ? "filling" : "free";
 }
 
+/** Show the stages in the order of the report; one that only some agents have may come later. */
 export function showStages(report) {
-  for (const stage of report?.stages ?? []) {
-    if (!rows.has(stage.name)) {
-      rows.set(stage.name, row(stage.name));
-      byId("stages").append(rows.get(stage.name).node);
-    }
+  for (const [place, stage] of (report?.stages ?? []).entries()) {
+    if (!rows.has(stage.name)) rows.set(stage.name, row(stage.name));
     const parts = rows.get(stage.name);
+    const there = byId("stages").children[place];
+    if (there !== parts.node) byId("stages").insertBefore(parts.node, there ?? null);
+    const severity = severityOf(report, stage.name);
+    mark(parts.node, "severity", severity);
+    parts.sign.textContent = severity;
     const fill = fillOf(stage.queue, stage.queue_capacity);
     mark(parts.node, "fill", fill);
     parts.speed.textContent = as.rate(stage.rate_hz);

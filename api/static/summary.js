@@ -38,7 +38,8 @@ function which(numbers, run) {
 
 function alarm(numbers, verdict, run) {
   if (numbers.stale && numbers.status) return "No update for 4 s: the numbers on this page are old.";
-  if (run?.status === "recording" && run.lost) return `Frames were lost in ${run.name}: the ledger names each one.`;
+  const named = numbers.status?.report?.alarms?.some((one) => one.name === "frames_lost");
+  if (run?.status === "recording" && run.lost && !named) return `Frames were lost in ${run.name}: the ledger names each one.`;
   return run?.status === "incomplete" && run.reason ? `${run.name} is incomplete: ${run.reason}` : "";
 }
 

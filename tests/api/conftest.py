@@ -67,7 +67,7 @@ def run_report(data: Path, run_id: str = "r-0001", **changes: object) -> RunRepo
 def service_report(*runs: RunReport, **changes: object) -> ServiceReport:
     times = ((0.4, 1.1), (2.1, 6.0), (1.3, 3.8), (7.9, 13.0), (410.0, 690.0), (3.0, 8.0))
     stages = [
-        StageReport(name, 100.0, 3 * i, 64, p50, p99, 0, 1100, 9_000_000, ((0.01, 900),), 8.5, 1100)
+        StageReport(name, 100.0, 3 * i, 64, p50, p99, 0, 1100, 9_000_000, ((0.01, 900),), 8.5, 1100, i / 5)
         for i, (name, (p50, p99)) in enumerate(zip(STAGE_NAMES, times, strict=True))
     ]
     report = ServiceReport(
@@ -76,7 +76,10 @@ def service_report(*runs: RunReport, **changes: object) -> ServiceReport:
         reason="embryo-r-0001, nothing lost" if runs else "ready for a run",
         runs=runs,
         stages=tuple(stages),
-        workers=(WorkerReport("w1", True, "cpu", 400_000_000), WorkerReport("w2", True, "cpu", 410_000_000)),
+        workers=(
+            WorkerReport("w1", True, "cpu", 400_000_000, "", 1_500_000_000),
+            WorkerReport("w2", True, "cpu", 410_000_000, "", 1_500_000_000),
+        ),
         disk_free_bytes=412_000_000_000,
         disk_total_bytes=960_000_000_000,
         disk_reserve_bytes=5_000_000_000,

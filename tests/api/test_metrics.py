@@ -7,7 +7,7 @@ import math
 import pytest
 from octostream.api.feed import LatestFeed
 from octostream.api.metrics import BUCKETS_S, STAGES, ReportCollector, Viewers
-from octostream.stream.report import ServiceReport
+from octostream.stream.report import Alarm, ServiceReport
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
@@ -25,7 +25,7 @@ def scrape(report: ServiceReport | None, now_ns: int = 0, viewers: Viewers | Non
     return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
 
 
-def value(samples: list[Sample], name: str, **labels: str) -> float:
+def value(samples: list[Sample], name: str, /, **labels: str) -> float:
     found = [s.value for s in samples if s.name == f"octostream_{name}" and labels.items() <= s.labels.items()]
     assert len(found) == 1, (name, labels, found)
     return found[0]
@@ -52,7 +52,8 @@ def test_before_the_first_report_counters_are_zero_and_nobody_is_ready() -> None
 
 
 def test_numbers_are_those_of_the_report(make, data) -> None:
-    report = make["report"](make["run"](data, lost=3))
+    alarms = (Alarm("disk_full", "alarm", "full", 1), Alarm("queue_write", "warning", "fills up", 1))
+    report = make["report"](make["run"](data, lost=3), alarms=alarms, head_rss_bytes=90_000_000)
     samples = scrape(report, viewers=Viewers(open=2, sent=40))
     assert value(samples, "build_info", version="0.1.0") == 1
     assert value(samples, "ready") == 1
@@ -71,6 +72,13 @@ def test_numbers_are_those_of_the_report(make, data) -> None:
     assert value(samples, "frame_latency_seconds", until="reduced", quantile="0.5") == pytest.approx(0.0142)
     assert value(samples, "storage_time_to_full_seconds") == pytest.approx((412e9 - 5e9) / 150e6)
     assert value(samples, "workers_resident_memory_bytes") == 810_000_000
+    assert value(samples, "workers_memory_limit_bytes") == 3_000_000_000
+    assert value(samples, "head_resident_memory_bytes") == 90_000_000
+    assert value(samples, "web_resident_memory_bytes") > 1_000_000
+    assert value(samples, "queue_fill_ratio", stage="write") == 0.8
+    assert value(samples, "alarm", name="queue_write") == 1
+    assert value(samples, "alarm", name="disk_full") == 2
+    assert value(samples, "alarm", name="frames_lost") == 0
     assert value(samples, "preview_viewers") == 2
     assert value(samples, "preview_frames_sent_total") == 40
 
@@ -85,7 +93,7 @@ def test_a_silent_head_is_not_ready_and_has_no_data(make, data) -> None:
 
 def test_no_label_grows_with_the_runs(make, data) -> None:
     labels = {tuple(sorted(s.labels)) for s in scrape(make["report"](make["run"](data)))}
-    assert labels == {(), ("version",), ("verdict",), ("stage",), ("le", "stage"), ("quantile", "until")}
+    assert labels == {(), ("version",), ("verdict",), ("name",), ("stage",), ("le", "stage"), ("quantile", "until")}
 
 
 def test_the_route_serves_prometheus_text(service, make, data) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
-from octostream.stream.report import ServiceReport
+from octostream.stream.report import Alarm, ServiceReport, StageReport
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -168,6 +169,59 @@ def test_trouble_is_said_in_words_and_colour(page: Page, service, head: Head, ma
     expect(page.locator("#stages li").nth(2).locator(".state")).to_contain_text("6 of 64, free")
     expect(page.locator("#stages li").nth(3).locator(".state")).to_contain_text("48 of 64, filling")
     expect(page.locator("#stages li").nth(4).locator(".state")).to_contain_text("64 of 64, full")
+
+
+def test_alarms_have_a_shape_a_word_and_a_time_and_go_again(page: Page, service, head: Head, make) -> None:
+    record(service, head, make)
+    healthy = head.report
+    since = int(time.mktime((2026, 1, 2, 3, 4, 5, 0, 0, -1))) * 10**9
+    full = Alarm("queue_write", "alarm", "the queue of write is full: the disk is slower than the camera", since)
+    fills = Alarm("queue_acquire", "warning", "the queue of acquire fills up", since)
+
+    def show(*alarms: Alarm) -> None:
+        head.report = lambda n: replace(healthy(n), alarms=alarms)
+
+    page.goto(service.url)
+    expect(page.locator("#verdict-word")).to_have_text("RECORDING")
+    region = page.get_by_role("alert")
+    assert region.count() == 1, "the region is there before anything happens"
+    expect(page.locator("#alarms li")).to_have_count(0)
+    show(fills)
+    warning = region.locator("li")
+    expect(warning).to_contain_text("the queue of acquire fills up")
+    expect(warning.locator("b")).to_have_text("warning")
+    expect(page.locator("#verdict-word")).to_have_text("RECORDING")
+    show(full, fills)
+    expect(region.locator("li")).to_have_count(2)
+    first = region.locator("li").first
+    expect(first.locator("b")).to_have_text("alarm")
+    expect(first.locator("time")).to_have_text("since 2 Jan 03:04:05")
+    shape = "node => getComputedStyle(node, '::before').clipPath"
+    assert first.locator("b").evaluate(shape) != region.locator("li").last.locator("b").evaluate(shape)
+    stage = page.locator("#stages li").filter(has=page.get_by_role("heading", name="write"))
+    expect(stage.locator("b")).to_have_text("alarm")
+    expect(page.locator("#stages li").first.locator("b")).to_have_text("warning")
+    show()
+    expect(page.locator("#alarms li")).to_have_count(0)
+    expect(stage.locator("b")).to_have_text("")
+
+
+def test_a_stage_that_only_some_agents_have_comes_in_its_place(page: Page, service, head: Head, make) -> None:
+    record(service, head, make)
+    healthy = head.report
+    page.goto(service.url)
+    expect(page.locator("#stages li")).to_have_count(6)
+
+    def spooling(n: int) -> ServiceReport:
+        report = healthy(n)
+        first, *rest = report.stages
+        return replace(report, stages=(first, StageReport("spool", queue=300, queue_capacity=1000), *rest))
+
+    head.report = spooling
+    expect(page.locator("#stages h3")).to_have_text(
+        ["acquire", "spool", "send", "receive", "reduce", "write", "publish"]
+    )
+    expect(page.locator("#stages li").nth(1).locator(".state")).to_contain_text("300 of 1 000, free")
 
 
 def test_the_image_moves_and_contrast_changes_real_pixels(page: Page, service, head: Head, make) -> None:

@@ -57,7 +57,7 @@ class Maker:
         if origin is tuple:
             return tuple(self._value(a, "") for a in args)
         assert origin is typing.get_origin(Mapping[str, Any]), hint
-        item = self.whole if args[1] is int else self.json
+        item = {int: self.whole, str: self.text}.get(args[1], self.json)
         return {self.text(): item() for _ in range(self.rng.randrange(3))}
 
     def whole(self) -> int:

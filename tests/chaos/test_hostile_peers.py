@@ -12,10 +12,12 @@ import pytest
 from octostream.stream import agent_protocol as ap
 from octostream.stream import head_protocol as hp
 from octostream.stream import messages as m
-from octostream.stream import worker_protocol as wp
+from octostream.stream import worker_events as wp
+from octostream.stream.budget import Need
 from octostream.stream.ledger import Ledger
 from octostream.stream.model import Frame, Loss, Plan, Run
 from octostream.stream.ranges import Ranges
+from octostream.stream.worker_protocol import WorkerProtocol
 
 from .hostile_messages import Maker
 
@@ -70,9 +72,9 @@ class HonestSender:
 
 
 def worker_with_two_runs():
-    protocol = wp.WorkerProtocol(window_bytes=2**20)
+    protocol = WorkerProtocol(window_bytes=2**20, memory_bytes=2**30)
     for run, token in (("r", "token"), ("s", "secret")):
-        protocol.handle(wp.ServeRun(run, token, PLAN, 2, Ranges()))
+        protocol.handle(wp.ServeRun(run, token, PLAN, 2, Ranges(), Need()))
     return protocol
 
 
@@ -92,7 +94,8 @@ def test_worker(first):
                 if isinstance(action, wp.Write) and rng.random() < 0.5:
                     quickly(protocol.handle, wp.Written(action.run, action.block))
             honest.take(actions)
-            assert protocol.parked <= protocol.window_frames
+            assert all(len(r.parked) * r.cost <= protocol.window(r) for r in protocol.runs)
+            assert protocol.budget.used <= protocol.budget.total
             if honest.next < PLAN.frames and rng.random() < 0.3:
                 honest.send()
         while honest.next < PLAN.frames:
@@ -104,8 +107,8 @@ def test_worker(first):
 def test_worker_parks_no_more_than_it_granted():
     """An agent that ignores its credit is told so; what it sends too much of is not kept."""
     plan = Plan((50, 1, 2, 1000, 1000), rate_hz=2.0)
-    protocol = wp.WorkerProtocol(window_bytes=8 * 2**20)
-    protocol.handle(wp.ServeRun("r", "token", plan, 1, Ranges()))
+    protocol = WorkerProtocol(window_bytes=8 * 2**20, memory_bytes=2**30)
+    protocol.handle(wp.ServeRun("r", "token", plan, 1, Ranges(), Need()))
     granted = next(
         a.message.granted
         for a in protocol.handle(wp.FromAgent(b"a", m.Join("r", 1, "token")))
@@ -116,7 +119,7 @@ def test_worker_parks_no_more_than_it_granted():
     told = []
     for number in range(plan.frames):
         told += protocol.handle(wp.FromAgent(b"a", m.FrameData("r", 1, number, 0, 0, payload)))
-    assert protocol.parked <= window
+    assert sum(len(r.parked) for r in protocol.runs) <= window
     refused = [a.message for a in told if isinstance(a, wp.ToAgent) and isinstance(a.message, m.Refuse)]
     assert any("credit" in r.what for r in refused)
 

@@ -6,6 +6,7 @@ import tomllib
 
 import pytest
 import yaml
+from octostream.api.alarms import ALARM_FILL, ALARMS, CALM_FILL, FALL_S, FREE_FILL, RISE_S, WARN_FILL
 from octostream.api.feed import LatestFeed
 from octostream.api.metrics import STAGES, ReportCollector, Viewers
 from octostream.api.settings import Settings
@@ -49,6 +50,20 @@ def test_metrics_table():
     assert documented == real
     (line,) = [line for line in PAGE.read_text().splitlines() if line.startswith("Stages are")]
     assert codes(line) == list(STAGES)
+
+
+def test_alarms_table():
+    documented = [codes(row[0])[0] for row in table(PAGE, "alarm")]
+    assert documented == list(ALARMS)
+    text = " ".join(PAGE.read_text().split())
+    assert f"over {WARN_FILL:.0%} (warning) or {ALARM_FILL:.0%} (alarm)".replace("%", " %") in text
+    assert f"full for {RISE_S:g} s" in text
+    assert (
+        f"below {CALM_FILL:.0%}, a warning ends below {FREE_FILL:.0%}, and each stays for {FALL_S:g} s".replace(
+            "%", " %"
+        )
+        in text
+    )
 
 
 def expressions():

@@ -10,8 +10,8 @@ from octostream.stream.agent_protocol import FRAME_OVERHEAD, Timing
 from octostream.stream.head_protocol import HeadTiming
 from octostream.stream.model import MAX_FRAME_BYTES
 from octostream.stream.preview import PREVIEW_HZ
+from octostream.stream.sharing import IDLE_S, WINDOW_FRAMES
 from octostream.stream.wire import MAX_HEADER_BYTES
-from octostream.stream.worker_protocol import WorkerProtocol
 
 from .conftest import ROOT, codes, table
 
@@ -48,7 +48,7 @@ def test_numbers_in_the_text_are_those_of_the_code():
     assert f"above {MAX_HEADER_BYTES // 2**20} MiB is refused" in text
     assert f"above {MAX_FRAME_BYTES // 2**20} MiB closes" in text
     assert f"{FRAME_OVERHEAD} bytes, so that tiny" in text
-    assert f"at most {WorkerProtocol.WINDOW_FRAMES} frames, at least 2" in text
+    assert f"at most {WINDOW_FRAMES} frames, at least 2" in text
     assert f"get lost | agent, after {timing.retry_s:g} s" in text
     assert f"a worker is silent for {timing.lease_s:g} s" in text
     assert f"it is silent for {head.worker_s:g} s" in text
@@ -60,4 +60,5 @@ def test_numbers_in_the_text_are_those_of_the_code():
     assert f"({link.HEARTBEAT_TIMEOUT_MS / 1000:g} s without one" in text
     assert f"kernel buffers of {link.SOCKET_BUFFER_BYTES // 2**20} MiB" in text
     assert (PREVIEW_HZ, "at most six small copies" in text) == (6.0, True)
-    assert (SLOTS, "has three for each run" in text) == (3, True)
+    assert (SLOTS, "a run has three where" in text) == (3, True)
+    assert f"nothing came for {IDLE_S:g} s gives up" in text

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from octostream.stream import head_protocol as hp
 from octostream.stream import key_files, zap
 from octostream.stream import messages as m
-from octostream.stream import worker_protocol as wp
+from octostream.stream import worker_events as wp
+from octostream.stream.budget import Need
 from octostream.stream.curve import new_pair
 from octostream.stream.errors import UsageError
 from octostream.stream.key_files import KeyFileError
@@ -20,6 +21,7 @@ from octostream.stream.keys import OPEN_DOOR, AllowList, InstrumentKey, Permit, 
 from octostream.stream.ledger import Ledger
 from octostream.stream.model import Plan, Run
 from octostream.stream.ranges import Ranges
+from octostream.stream.worker_protocol import WorkerProtocol
 
 PLAN = Plan((1, 1, 4, 8, 8))
 names = st.from_regex(r"[a-z][a-z0-9.-]{0,8}[a-z]", fullmatch=True)
@@ -119,8 +121,8 @@ def test_how_a_run_ended_is_told_to_its_own_instrument_alone():
 
 
 def test_another_instrument_cannot_join_or_send():
-    worker = wp.WorkerProtocol(2**26)
-    worker.handle(wp.ServeRun("r", "t", PLAN, 1, Ranges(), "lattice"))
+    worker = WorkerProtocol(2**26, 2**30)
+    worker.handle(wp.ServeRun("r", "t", PLAN, 1, Ranges(), Need(), "lattice"))
     mine, other = Permit("lattice", "k", None), Permit("other", "k2", None)
     frame = m.FrameData("r", 1, 0, 0, 0, bytes(PLAN.frame_bytes))
     (told,) = worker.handle(wp.FromAgent(b"1", m.Join("r", 1, "t"), permit=other))

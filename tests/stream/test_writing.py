@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from types import SimpleNamespace
+import weakref
 
 import pytest
 from octostream.stream.errors import StoreError
@@ -38,6 +38,13 @@ class Writer:
         return None
 
 
+class Reducer:
+    """Has something to write."""
+
+    def finish(self):
+        return {"0": None}
+
+
 @pytest.mark.parametrize(
     ("failure", "said"),
     [(StoreError("the disk fails", "look"), "the disk fails: look"), (KeyError("odd"), "block 0: KeyError('odd')")],
@@ -48,7 +55,7 @@ def test_a_block_is_kept_until_it_is_durable(failure, said):
     try:
         frames = tuple(Frame(n, 1, n) for n in range(2))
         stats = (FrameStats(0, 0, 0.0, 0),) * 2
-        thread.put(Job(PLAN.blocks[0], frames, stats, SimpleNamespace(finish=lambda: {"0": None}), Histogram()))
+        thread.put(Job(PLAN.blocks[0], frames, stats, Reducer(), Histogram()))
         assert writer.tried.wait(10)
         deadline = time.monotonic() + 10
         while not thread.trouble and time.monotonic() < deadline:
@@ -59,5 +66,24 @@ def test_a_block_is_kept_until_it_is_durable(failure, said):
         writer.failure = None
         assert done.get(timeout=10).message.block == 0
         assert (thread.trouble, writer.committed_blocks) == ("", [0])
+    finally:
+        thread.close()
+
+
+def test_what_a_block_held_is_free_once_it_is_durable():
+    """The thread waits for the next block, perhaps for hours: the memory of the last one is not its to keep."""
+    done = queue.SimpleQueue()
+    thread = WritingThread("r", "w", PLAN.frame_bytes, Writer(None), lambda run, what: done.put(what))
+    try:
+        reducer = Reducer()
+        held = weakref.ref(reducer)
+        thread.put(Job(PLAN.blocks[0], (Frame(0, 1, 0),), (FrameStats(0, 0, 0.0, 0),), reducer, Histogram()))
+        del reducer
+        block = done.get(timeout=10).message.block  # not in an assertion, which would keep what it looks at
+        assert block == 0
+        deadline = time.monotonic() + 10
+        while held() is not None and time.monotonic() < deadline:
+            threading.Event().wait(0.005)
+        assert held() is None
     finally:
         thread.close()

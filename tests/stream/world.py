@@ -12,10 +12,13 @@ from dataclasses import dataclass, field, replace
 from octostream.stream import agent_protocol as ap
 from octostream.stream import head_protocol as hp
 from octostream.stream import messages as m
-from octostream.stream import worker_protocol as wp
+from octostream.stream import worker_events as wp
+from octostream.stream.agent_protocol import FRAME_OVERHEAD
+from octostream.stream.budget import Budget, Need
 from octostream.stream.ledger import Ledger
 from octostream.stream.model import Frame, Loss, Plan, Run
 from octostream.stream.ranges import Ranges
+from octostream.stream.worker_protocol import WorkerProtocol
 
 from .network import Delivery, Network
 
@@ -23,6 +26,8 @@ from .network import Delivery, Network
 SLOTS = 3
 #: Frames that an agent reads back from its spool at once.
 BUFFERS = 3
+#: What a run takes of a worker; some workers have memory for one slot only.
+NEED = Need(fixed=1000, slot=10_000_000, write=2_000_000)
 #: Frames that an agent holds at most.
 RING_FRAMES = 120
 STEP_S = 0.05
@@ -55,7 +60,7 @@ class WorkerParty:
 
     name: str
     slot: str
-    protocol: wp.WorkerProtocol
+    protocol: WorkerProtocol
     parked: set[int] = field(default_factory=set)
     blocks: dict[int, set[int]] = field(default_factory=dict)
 
@@ -156,7 +161,9 @@ class World:
         self._lives += 1
         name = f"{slot}-{self._lives}"
         window = self.rng.choice([1, 2, 8]) * 2**20
-        self.workers[slot] = WorkerParty(name, slot, wp.WorkerProtocol(window))
+        least = Budget.least(NEED, self.plan.frame_bytes + FRAME_OVERHEAD)
+        memory = self.rng.choice([least, least + NEED.slot, 100 * least])
+        self.workers[slot] = WorkerParty(name, slot, WorkerProtocol(window, memory))
 
     def restart_head(self) -> None:
         """Have the head die and come back with what is on the disk."""
@@ -225,6 +232,8 @@ class World:
 
     def _workers_report(self) -> None:
         for party in self.workers.values():
+            if party.name not in self.network.held:
+                self._worker_acts(party, party.protocol.handle(wp.Tick(self.now)))
             said = m.Register(party.name, party.slot, "tcp://x:1", "cpu")
             self._send(party.name, HEAD, ("from-tier", party.name, said))
 
@@ -307,6 +316,8 @@ class World:
                     pass
 
     def _worker_acts(self, party: WorkerParty, actions: list[wp.Action]) -> None:
+        budget = party.protocol.budget
+        assert budget.used <= budget.total, "more memory than there is"
         for action in actions:
             match action:
                 case wp.ToAgent(address, message):
@@ -351,7 +362,7 @@ class World:
                 party = self._alive(name)
                 if party:
                     known = Ranges.of(self.disk.blocks)
-                    party.protocol.handle(wp.ServeRun(run, "token", self.plan, SLOTS, known))
+                    party.protocol.handle(wp.ServeRun(run, "token", self.plan, SLOTS, known, NEED))
                     self._send(name, HEAD, ("from-tier", name, m.Ready(run)))
             case ("from-tier", name, message):
                 self._head_acts(self.head.handle(hp.FromWorker(name.encode(), message), self.now))

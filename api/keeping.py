@@ -1,0 +1,238 @@
+"""The stores of the open runs: shown as they grow and sealed at the end, beside the loop that must always answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import structlog
+
+from ..sinks.commits import intact_commits
+from ..sinks.keeper import StoreKeeper
+from ..sinks.runfile import run_file
+from ..stream.errors import StoreError
+from ..stream.ledger import Ledger
+from ..stream.model import Loss
+from ..stream.ranges import Ranges
+from .background import Background
+from .run_account import sustained_hz
+
+#: Pause before a store that cannot be sealed or shown is tried again, seconds.
+AGAIN_S = 2.0
+#: A store that is not there for so long has been removed; network disks may lose sight of one for a moment.
+REMOVED_S = 5.0
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A run whose store is finished.
+
+    Attributes
+    ----------
+    run : str
+    ledger : Ledger
+    rate_hz : float or None
+        Mean rate of the stored frames.
+    """
+
+    run: str
+    ledger: Ledger
+    rate_hz: float | None
+
+
+@dataclass(frozen=True)
+class Unsealable:
+    """A run whose store cannot be finished for a reason that time does not heal."""
+
+    run: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Delayed:
+    """A run whose store cannot be finished at present; that is tried again."""
+
+    run: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A run that was to be shown.
+
+    Attributes
+    ----------
+    run : str
+    seconds : float
+        How long that took.
+    trouble : str
+        Why readers do not see more, where they do not; it is tried again.
+    """
+
+    run: str
+    seconds: float
+    trouble: str
+
+
+@dataclass(frozen=True)
+class TakenUp:
+    """What the commit records of a store say.
+
+    Attributes
+    ----------
+    blocks, frames : Ranges
+        That are durable.
+    raw_bytes, stored_bytes : int
+        Of them.
+    """
+
+    blocks: Ranges
+    frames: Ranges
+    raw_bytes: int
+    stored_bytes: int
+
+
+def taken_up(keeper: StoreKeeper) -> TakenUp:
+    """Add up the commit records of a store, one at a time: a long run has more than fit in memory."""
+    raw_bytes = stored_bytes = 0
+    blocks: list[tuple[int, int]] = []
+    frames: list[tuple[int, int]] = []
+    for commit in intact_commits(Path(keeper.run.store)):
+        raw_bytes += commit.raw_bytes
+        stored_bytes += commit.stored_bytes
+        blocks.append((commit.block, commit.block))
+        frames += Ranges.of(f.number for f in commit.frames).spans
+    return TakenUp(Ranges.join(blocks), Ranges.join(frames), raw_bytes, stored_bytes)
+
+
+class Keeping:
+    """Keeps the stores of the open runs; every call returns at once.
+
+    One thread shows what is durable, another seals, one run at a time; no store is in both hands.
+
+    Parameters
+    ----------
+    wake : callable
+        Called from the threads when there is something to take.
+    """
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._keepers: dict[str, StoreKeeper] = {}
+        self._shown: dict[str, Ranges] = {}
+        self._to_show: dict[str, float] = {}
+        self._to_seal: dict[str, tuple[float, tuple[Loss, ...]]] = {}
+        self._missing: dict[str, float] = {}
+        self._losses: dict[str, tuple[Loss, ...]] = {}
+        self._showing: Background[Ranges] = Background("publish", wake)
+        self._sealing: Background[Sealed] = Background("seal", wake)
+
+    def add(self, keeper: StoreKeeper) -> None:
+        """Keep one more store."""
+        self._keepers[keeper.run.id] = keeper
+        self._shown[keeper.run.id] = Ranges()
+
+    def show(self, run: str) -> None:
+        """Have what is durable shown to readers soon."""
+        if run in self._keepers:
+            self._to_show.setdefault(run, 0.0)
+
+    def seal(self, run: str, losses: tuple[Loss, ...]) -> None:
+        """Have a store finished soon."""
+        self._to_seal[run] = (0.0, losses)
+        self._to_show.pop(run, None)
+
+    def seal_again(self, run: str, now: float) -> None:
+        """Have a store finished once more, after a while."""
+        self._to_seal[run] = (now + AGAIN_S, self._losses[run])
+
+    def forget(self, run: str) -> None:
+        """Keep a store no longer."""
+        for of_runs in (self._keepers, self._shown, self._to_show, self._to_seal, self._losses, self._missing):
+            of_runs.pop(run, None)
+
+    def turn(self, now: float, committed: Mapping[str, Ranges]) -> None:
+        """Hand out the work that is due.
+
+        Parameters
+        ----------
+        now : float
+            Monotonic seconds.
+        committed : mapping
+            Durable blocks of the runs that are not being sealed.
+        """
+        for run in [r for r, due in self._to_show.items() if now >= due and r not in self._showing]:
+            del self._to_show[run]
+            if run in committed:
+                fresh = committed[run] - self._shown[run]
+                self._showing.ask(run, partial(_show, self._keepers[run], fresh))
+        for run in [r for r, (due, _) in self._to_seal.items() if now >= due and r not in self._showing]:
+            _, self._losses[run] = self._to_seal.pop(run)
+            self._sealing.ask(run, partial(_seal, self._keepers[run], self._losses[run]))
+
+    def removed(self, now: float) -> list[str]:
+        """Give the runs whose store has not been there for a while: somebody removed it."""
+        gone: list[str] = []
+        for run, keeper in self._keepers.items():
+            if is_there(run_file(Path(keeper.run.store))):
+                self._missing.pop(run, None)
+            elif now - self._missing.setdefault(run, now) > REMOVED_S:
+                gone.append(run)
+        return gone
+
+    def take_shown(self, now: float) -> Iterator[Shown]:
+        """Give the runs of which readers see more now, or cannot at present."""
+        for outcome in self._showing.take():
+            run, error = outcome.key, outcome.error
+            if run not in self._keepers:
+                continue
+            if error is not None and not isinstance(error, StoreError):
+                raise error
+            if outcome.result is not None:
+                self._shown[run] |= outcome.result
+            else:
+                log.warning("run cannot be published yet", run=run, why=str(error))
+                if run not in self._to_seal:
+                    self._to_show[run] = now + AGAIN_S
+            yield Shown(run, outcome.seconds, str(error or ""))
+
+    def take_sealed(self, now: float) -> Iterator[Sealed | Unsealable | Delayed]:
+        """Give the runs that are finished; while the disk refuses, a run stays open and sealing is tried again."""
+        for outcome in self._sealing.take():
+            if outcome.key not in self._keepers:
+                continue
+            if isinstance(outcome.error, StoreError):
+                log.warning("run cannot be sealed yet", run=outcome.key, why=str(outcome.error))
+                self.seal_again(outcome.key, now)
+                yield Delayed(outcome.key, str(outcome.error))
+                continue
+            if outcome.result is None:  # one run must not take the others down, now and at every restart
+                yield Unsealable(outcome.key, repr(outcome.error))
+            else:
+                yield outcome.result
+
+    def close(self, seconds: float) -> None:
+        """Let what is under way end, at most so long; a seal that does not is begun anew after the next start."""
+        self._showing.close(seconds / 2)
+        self._sealing.close(seconds / 2)
+
+
+def is_there(file: Path) -> bool:
+    """Tell whether a file is there; a disk that does not answer has not lost it."""
+    try:
+        return file.exists()
+    except OSError:
+        return True
+
+
+def _show(keeper: StoreKeeper, blocks: Ranges) -> Ranges:
+    keeper.publish(blocks)
+    return blocks
+
+
+def _seal(keeper: StoreKeeper, losses: tuple[Loss, ...]) -> Sealed:
+    ledger = keeper.seal(losses)
+    return Sealed(keeper.run.id, ledger, sustained_hz(intact_commits(Path(keeper.run.store))))

@@ -1,0 +1,218 @@
+"""The head over real sockets and a real disk, with an agent and a worker that are only messages."""
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import zmq
+from octostream.api.head import SEAL_STOP_S, Head, HeadSettings
+from octostream.sinks.keeper import StoreKeeper
+from octostream.stream import messages as m
+from octostream.stream.link import Subscriber
+from octostream.stream.model import Loss, Plan
+from octostream.stream.preview import MAX_COPY_BYTES, read_copy
+from octostream.stream.wire import decode, encode
+
+PLAN = Plan((1, 1, 4, 16, 16))
+LOST = (Loss(0, 3, "source", "stopped"),)
+#: What nobody may wait for longer while a store is sealed, seconds; a loaded machine gets its time too.
+SOON_S = 3.0
+
+
+class Peer:
+    """One end of a conversation with the head."""
+
+    def __init__(self, context, endpoint):
+        self.socket = context.socket(zmq.DEALER)
+        self.socket.linger = 0
+        self.socket.connect(endpoint)
+
+    def say(self, message):
+        self.socket.send_multipart(encode(message))
+
+    def hear(self, kind, seconds=20.0):
+        """Give the next message of a kind."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            if self.socket.poll(int(1000 * left)):
+                message = decode(self.socket.recv_multipart())
+                if isinstance(message, kind):
+                    return message
+        raise AssertionError(f"no {kind.__name__} within {seconds} s")
+
+
+class Tier:
+    """A head in a thread, its worker, and whoever listens to its reports."""
+
+    def __init__(self, data, context, sockets):
+        self.context = context
+        self.listener = Subscriber(context, f"ipc://{sockets}/copies", MAX_COPY_BYTES)
+        (data / ".octostream").mkdir(parents=True, exist_ok=True)
+        self.tier = f"ipc://{sockets}/tier"
+        self.head = Head(
+            HeadSettings(str(data), "tcp://127.0.0.1:0", self.tier, f"ipc://{sockets}/copies", "http://x/", 0, 60.0)
+        )
+        self.peers = []
+        self.thread = threading.Thread(target=self.head.run, daemon=True)
+        self.thread.start()
+        self.worker = self.peer(self.tier)
+        self.register()
+
+    def peer(self, endpoint=None):
+        self.peers.append(Peer(self.context, endpoint or self.head.ingest))
+        return self.peers[-1]
+
+    def register(self):
+        self.worker.say(m.Register("w-1", "w", "tcp://127.0.0.1:9", "cpu"))
+
+    def open(self, name):
+        """Open a run the way an agent and a worker do; gives the agent and the answer."""
+        agent = self.peer()
+        agent.say(m.Open("token-" + name, name, "local", PLAN, {}, keep_raw=False))
+        serve = self.worker.hear(m.Serve)
+        self.worker.say(m.Ready(serve.run))
+        return agent, agent.hear(m.Welcome)
+
+    def report(self):
+        """Give the next report that comes, and when it came."""
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            if self.listener.socket.poll(100) and (parts := self.listener.receive()):
+                return read_copy(parts)
+        raise AssertionError("no report")
+
+    def close(self):
+        self.head.stop()
+        self.thread.join(20)
+        assert not self.thread.is_alive()
+        for peer in self.peers:
+            peer.socket.close()
+        self.listener.close()
+
+
+@pytest.fixture
+def start(tmp_path, tmp_path_factory):
+    tiers = []
+    with zmq.Context() as context:
+
+        def begin():
+            tiers.append(Tier(tmp_path / "data", context, tmp_path_factory.mktemp("ipc")))
+            return tiers[-1]
+
+        yield begin
+        for tier in tiers:
+            tier.close()
+
+
+@pytest.fixture
+def slow_seal(monkeypatch):
+    """Every seal waits until it is let go."""
+    begun, go, seal = threading.Event(), threading.Event(), StoreKeeper.seal
+
+    def slowly(self, losses):
+        begun.set()
+        assert go.wait(60)
+        return seal(self, losses)
+
+    monkeypatch.setattr(StoreKeeper, "seal", slowly)
+    yield begun, go
+    go.set()
+
+
+def test_others_are_served_while_a_store_is_sealed(start, slow_seal):
+    begun, go = slow_seal
+    tier = start()
+    first, welcome = tier.open("first")
+    first.say(m.End(welcome.run, LOST))
+    assert begun.wait(20)
+    since = time.monotonic()
+    second, other = tier.open("second")
+    assert time.monotonic() - since < SOON_S, "an agent waited for another run's seal"
+    for _ in range(3):
+        asked = time.monotonic()
+        second.say(m.Ping(other.run))
+        second.hear(m.Pong)
+        assert time.monotonic() - asked < SOON_S
+    while {r.name for r in tier.report().runs} != {"first", "second"}:
+        assert time.monotonic() - since < 20
+    assert not go.is_set()
+    go.set()
+    assert first.hear(m.Sealed).status == "incomplete"
+    second.say(m.End(other.run, LOST))
+    assert second.hear(m.Sealed).run == other.run
+
+
+def test_a_head_that_is_stopped_while_it_seals_seals_after_the_next_start(start, slow_seal, monkeypatch):
+    begun, _ = slow_seal
+    seal = StoreKeeper.seal
+    tier = start()
+    agent, welcome = tier.open("cut")
+    agent.say(m.End(welcome.run, LOST))
+    assert begun.wait(20)
+    since = time.monotonic()
+    tier.head.stop()
+    tier.thread.join(20)
+    assert time.monotonic() - since < SEAL_STOP_S + SOON_S
+    monkeypatch.undo()  # the first seal hangs for ever, as if its process had ended
+    assert StoreKeeper.seal is not seal
+    again = start()
+    again.worker.say(m.Ready(again.worker.hear(m.Serve).run))
+    agent = again.peer()
+    agent.say(m.Open("token-cut", "cut", "local", PLAN, {}, keep_raw=False))
+    assert agent.hear(m.Welcome).run == welcome.run
+    agent.say(m.End(welcome.run, LOST))
+    sealed = agent.hear(m.Sealed)
+    assert (sealed.run, sealed.status) == (welcome.run, "incomplete")
+
+
+def test_a_seal_that_ends_in_time_is_told_when_the_head_is_stopped(start, slow_seal):
+    begun, go = slow_seal
+    tier = start()
+    agent, welcome = tier.open("last")
+    agent.say(m.End(welcome.run, LOST))
+    assert begun.wait(20)
+    threading.Timer(0.3, go.set).start()
+    tier.head.stop()
+    assert agent.hear(m.Sealed).run == welcome.run
+
+
+def test_a_run_that_is_refused_before_it_began_leaves_its_name_free(start):
+    tier = start()
+    agent = tier.peer()
+    agent.say(m.Open("t", "again", "local", PLAN, {}, keep_raw=False))
+    serve = tier.worker.hear(m.Serve)
+    assert Path(serve.store).is_dir()
+    tier.worker.say(m.Refuse("the run needs 9 MiB", "raise memory_mib", serve.run))
+    assert agent.hear(m.Refuse) == m.Refuse("the run needs 9 MiB", "raise memory_mib")
+    assert tier.worker.hear(m.Over).run == serve.run
+    _, welcome = tier.open("again")
+    assert welcome.store == serve.store
+    assert sorted(p.name for p in Path(serve.store).parent.iterdir()) == ["again.ome.zarr"]
+
+
+def test_a_run_that_waits_for_memory_says_so_to_its_agent_and_on_the_page(start):
+    tier = start()
+    agent = tier.peer()
+    opening = m.Open("t", "waiting", "local", PLAN, {}, keep_raw=False)
+    agent.say(opening)
+    serve = tier.worker.hear(m.Serve)
+    why = "waits for memory: a worker's 9 MiB for runs are shared with 2 other runs"
+    tier.worker.say(m.Stats("w-1", (), 1, "", {}, memory_bytes=9, waiting={serve.run: why}))
+    end = time.monotonic() + 20
+    while True:
+        agent.say(opening)
+        if agent.hear(m.Pong).waits == why:
+            break
+        assert time.monotonic() < end
+    while True:
+        report = tier.report()
+        names = {a.name: a for a in report.alarms}
+        if "memory_wait" in names:
+            break
+        assert time.monotonic() < end
+    assert names["memory_wait"].severity == "alarm"
+    assert names["memory_wait"].text == f"waiting {why}"
+    assert report.verdict == "DEGRADED"
+    assert report.runs[0].reason == why
+    assert report.workers[0].memory_bytes == 9

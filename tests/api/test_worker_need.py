@@ -1,0 +1,79 @@
+"""What a run takes of a worker is known before anything is allocated, and is what is allocated then."""
+
+import secrets
+from pathlib import Path
+
+import numpy as np
+import pytest
+from octostream.api.tokens import write_token
+from octostream.api.worker_process import MAP_BYTES, RUN_BYTES, PrepareOnDisk
+from octostream.kernels.recipe import Recipe
+from octostream.kernels.reduction import plan_reduction
+from octostream.sinks.keeper import StoreKeeper
+from octostream.sinks.writer import GROUP_BYTES, write_groups
+from octostream.stream.model import Plan, Run
+
+
+def store(tmp_path, plan, factor, keep_raw, maps=None):
+    recipe = Recipe.load("lightsheet", [f"bin.factor={factor}"])
+    reduction = plan_reduction(recipe, plan, keep_raw=keep_raw)
+    path = tmp_path / "run.ome.zarr"
+    run = Run("r", "run", "local", plan, recipe.to_json(), str(path), keep_raw, 1)
+    StoreKeeper.create(run, reduction.products, maps or {}, {})
+    write_token(path, secrets.token_hex(4))
+    return str(path)
+
+
+def held(reducer):
+    """Bytes of the arrays that a reducer keeps for a block."""
+    arrays = [
+        *reducer._levels,
+        reducer._xy,
+        reducer._xz,
+        reducer._yz,
+        *([] if reducer._raw is None else [reducer._raw]),
+    ]
+    return sum(array.nbytes for array in arrays)
+
+
+@pytest.mark.parametrize("keep_raw", [False, True])
+@pytest.mark.parametrize("shape", [(5, 2, 3, 40, 33), (1, 1, 50, 64, 64), (40, 1, 1, 17, 90)])
+@pytest.mark.parametrize("factor", [1, 2])
+def test_a_slot_takes_what_was_said(tmp_path, shape, factor, keep_raw):
+    prepare = PrepareOnDisk(0)
+    path = store(tmp_path, Plan(shape, rate_hz=20.0), factor, keep_raw)
+    plan, need = prepare.need(path)
+    prepared = prepare(path)
+    assert plan == prepared.run.plan
+    assert need.slot == held(prepared.reducer())
+    assert need.fixed == RUN_BYTES
+    assert need.slot < need.write <= 1.4 * need.slot + 1
+    assert prepared.slots == min(3, len(plan.blocks))
+    prepared.writer.close()
+
+
+def test_maps_are_counted(tmp_path):
+    path = store(tmp_path, Plan((1, 1, 2, 8, 10)), 2, False, {"calibrate.gain": np.ones((8, 10), np.float32)})
+    assert PrepareOnDisk(0).need(path)[1].fixed == RUN_BYTES + 80 * MAP_BYTES
+
+
+@pytest.mark.parametrize(
+    ("sizes", "groups"),
+    [
+        ([], []),
+        ([50], [[50]]),
+        ([50, 50, 30], [[50, 50], [30]]),
+        ([300, 1, 2], [[300], [1, 2]]),
+        ([1, 300], [[1], [300]]),
+    ],
+)
+def test_parts_are_encoded_in_groups(sizes, groups):
+    scale = GROUP_BYTES // 128
+    assert write_groups([n * scale for n in sizes]) == [[n * scale for n in group] for group in groups]
+
+
+def test_missing_store_is_named():
+    from octostream.stream.errors import StoreError
+
+    with pytest.raises(StoreError, match="nowhere"):
+        PrepareOnDisk(0).need(str(Path("/nowhere.ome.zarr")))
