@@ -248,8 +248,11 @@ def test_another_key_cannot_take_a_run_over_with_its_token(serve, instruments, p
     assert run.sealed.status == "incomplete"
     again = m.Open(opening.token, "", "local", PLAN, {}, keep_raw=False, resume=run.run)
     assert thief.ask(again) == m.NOT_YOURS
-    service.end()  # a head that comes back knows whose its runs were
+    service.end()  # a head that comes back knows whose its runs were, even one that it could not remember at its start
+    token = Path(run.store) / ".octostream" / "token"
+    token.rename(token.with_name("away"))
     service = serve(data=instruments.data)
+    token.with_name("away").rename(token)
     assert peer(service.ingest, other).ask(again) == m.NOT_YOURS
     assert isinstance(peer(service.ingest, mine).ask(again), m.Welcome | m.Pong)
 
