@@ -24,6 +24,27 @@ SHOW_SEALED_S = 60.0
 WRITTEN_S = 10
 #: A worker that says nothing for so long is no longer shown, seconds.
 WORKER_S = 3.0
+#: Of so many workers that say nothing it is known what they counted, for each may still go on counting.
+SILENT_WORKERS = 64
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What a worker counted since it began, and when it said so.
+
+    Attributes
+    ----------
+    stages : tuple of StageReport
+    refused, malformed : int
+        Connections that it did not let in, and messages that made no sense to it.
+    heard : float
+        Monotonic seconds.
+    """
+
+    stages: tuple[StageReport, ...]
+    refused: int
+    malformed: int
+    heard: float
 
 
 @dataclass(frozen=True)
@@ -65,9 +86,10 @@ class Picture:
         self._protocol = protocol
         self._disk = disk
         self._process = psutil.Process()
-        self._workers: dict[str, tuple[WorkerReport, dict[str, StageReport], float]] = {}
-        self._turned_away: dict[str, tuple[int, int]] = {}
+        self._workers: dict[str, WorkerReport] = {}
+        self._counted: dict[str, Counted] = {}
         self._retired: dict[str, StageReport] = {}
+        self._turned_away = (0, 0)
         self._sealed: deque[tuple[float, RunReport]] = deque(maxlen=REMEMBERED_RUNS)
         self._written: deque[tuple[int, int]] = deque(maxlen=WRITTEN_S + 1)
         self._raised: dict[str, Raised] = {}
@@ -92,8 +114,8 @@ class Picture:
     def count_stats(self, stats: m.Stats, now: float) -> None:
         """Take what a worker says of itself."""
         report = WorkerReport(stats.worker, True, "cpu", stats.rss_bytes, stats.trouble, stats.memory_bytes)
-        self._turned_away[stats.worker] = (stats.malformed, stats.refused)
-        self._workers[stats.worker] = (report, {s.name: s for s in _read_stages(stats.stages)}, now)
+        self._workers[stats.worker] = report
+        self._counted[stats.worker] = Counted(tuple(_read_stages(stats.stages)), stats.refused, stats.malformed, now)
         for run, received in stats.received.items():
             if run in self.accounts:
                 self.accounts[run].progress(stats.worker, received, now, wall_ns())
@@ -125,7 +147,8 @@ class Picture:
         runs = [self._run(run) for run in self.accounts if run in protocol.runs]
         live = tuple(self._live_run(report, now) for report in reversed(runs))
         stages = self._stages(now)
-        workers = tuple(worker for worker, _, _ in self._workers.values())
+        workers = tuple(self._workers.values())
+        counted = self._counted.values()
         not_ready = () if protocol.workers else ("no worker is ready yet",)
         waits = tuple(f"{report.name} {why}" for report in runs if (why := protocol.waits(report.id)))
         reasons = {
@@ -156,8 +179,8 @@ class Picture:
             disk_reserve_bytes=disk.reserve,
             write_bytes_per_s=self._write_rate(now),
             draining=protocol.draining,
-            refused_connections=refused + sum(n for _, n in self._turned_away.values()),
-            malformed_messages=malformed + sum(n for n, _ in self._turned_away.values()),
+            refused_connections=refused + self._turned_away[0] + sum(c.refused for c in counted),
+            malformed_messages=malformed + self._turned_away[1] + sum(c.malformed for c in counted),
             alarms=shown(self._raised),
             head_rss_bytes=self._process.memory_info().rss,
         )
@@ -185,10 +208,14 @@ class Picture:
             self._sealed.popleft()
         while self._written and now - self._written[0][0] > WRITTEN_S:
             self._written.popleft()
-        for worker in [w for w, (_, _, heard) in self._workers.items() if now - heard > WORKER_S]:
-            self._retire(self._workers.pop(worker)[1].values())
-            past, last = self._turned_away.get("", (0, 0)), self._turned_away.pop(worker, (0, 0))
-            self._turned_away[""] = (past[0] + last[0], past[1] + last[1])
+        for worker in [w for w in self._workers if now - self._counted[w].heard > WORKER_S]:
+            del self._workers[worker]
+        # Only of those that have been silent for longest the totals are folded: one that comes back says its own again.
+        silent = sorted(set(self._counted) - set(self._workers), key=lambda worker: self._counted[worker].heard)
+        for worker in silent[: max(0, len(silent) - SILENT_WORKERS)]:
+            gone = self._counted.pop(worker)
+            self._retire(gone.stages)
+            self._turned_away = (self._turned_away[0] + gone.refused, self._turned_away[1] + gone.malformed)
 
     def _retire(self, stages: Iterable[StageReport]) -> None:
         for stage in stages:
@@ -198,7 +225,8 @@ class Picture:
     def _stages(self, now: float) -> tuple[StageReport, ...]:
         """Add up what everybody says; the spool is shown only where somebody has one."""
         said = [s for a in self.accounts.values() for s in a.stages]
-        said += [s for _, stages, _ in self._workers.values() for s in stages.values()]
+        for worker, counted in self._counted.items():
+            said += counted.stages if worker in self._workers else map(only_totals, counted.stages)
         said += [*self._retired.values(), self.publish.report(now)]
         by_name = {name: [s for s in said if s.name == name] for name in STAGES}
         return tuple(

@@ -33,7 +33,8 @@ function which(numbers, run) {
   if (numbers.stale && numbers.status?.report) return "The numbers below are the last ones known. A recording may well go on.";
   if (!run) return "";
   const path = `${run.investigation} / ${run.name}`;
-  return run.status === "recording" ? `${path} · ${run.source}` : `Last run: ${path}, ${run.status}`;
+  const from = [run.instrument, run.source].filter(Boolean).join(" · ");
+  return run.status === "recording" ? `${path} · ${from}` : `Last run: ${path}, ${run.status}`;
 }
 
 function alarm(numbers, verdict, run) {

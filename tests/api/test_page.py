@@ -358,7 +358,7 @@ def test_a_hidden_page_asks_for_no_pixels(page: Page, service, head: Head, make)
 
 
 def test_two_runs_can_be_chosen_between(page: Page, service, head: Head, make) -> None:
-    runs = [make["run"](service.data, f"r-{n}", stored=n) for n in (2, 1)]
+    runs = [make["run"](service.data, f"r-{n}", stored=n, instrument=f"scope-{n}") for n in (2, 1)]
     for run in runs:
         make["store"](service.data, run.name, status="recording")
     service.runs.rows = runs
@@ -367,7 +367,7 @@ def test_two_runs_can_be_chosen_between(page: Page, service, head: Head, make) -
     expect(page.locator("#frames-stored")).to_have_text("2")
     page.locator("#run-choice").select_option("r-1")
     expect(page.locator("#frames-stored")).to_have_text("1")
-    expect(page.locator("#which")).to_contain_text("embryo-r-1")
+    expect(page.locator("#which")).to_contain_text("embryo-r-1 · scope-1 · lattice")
 
 
 @pytest.mark.parametrize("width", [400, 1280, 1920])

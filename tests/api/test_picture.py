@@ -1,0 +1,67 @@
+"""The numbers that the head adds up: counters never fall, and nobody is counted twice."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+from octostream.api.picture import SILENT_WORKERS, WORKER_S, Disk, Picture
+from octostream.stream import messages as m
+from octostream.stream.head_protocol import HeadProtocol
+from octostream.stream.telemetry import StageMeter
+
+
+class Service:
+    """A picture, and workers of which each counts what it received."""
+
+    def __init__(self) -> None:
+        self.picture = Picture(HeadProtocol("http://localhost"), lambda: Disk(10, 10, 1))
+        self.counts: dict[str, int] = {}
+        self.now = 100.0
+
+    def says(self, worker: str, more: int) -> None:
+        count = self.counts[worker] = self.counts.get(worker, 0) + more
+        stage = asdict(replace(StageMeter("receive").report(self.now), frames_total=count))
+        stats = m.Stats(worker, (stage,), 1, "", {}, malformed=count, refused=2 * count)
+        self.picture.count_stats(stats, self.now)
+
+    def totals(self) -> tuple[int, int, int]:
+        report = self.picture.report(self.now, 0, 0)
+        received = next(stage.frames_total for stage in report.stages if stage.name == "receive")
+        return received, report.malformed_messages, report.refused_connections
+
+    @property
+    def truth(self) -> tuple[int, int, int]:
+        count = sum(self.counts.values())
+        return count, count, 2 * count
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5), st.sampled_from([0.5, WORKER_S + 1])), max_size=30))
+def test_a_worker_that_was_silent_and_comes_back_is_counted_once(said: list[tuple[int, int, float]]) -> None:
+    service = Service()
+    for worker, more, pause in said:
+        service.says(f"w{worker}", more)
+        assert service.totals() == service.truth
+        service.now += pause
+        assert service.totals() == service.truth
+
+
+def test_a_silent_worker_is_not_shown() -> None:
+    service = Service()
+    service.says("w0", 3)
+    assert [worker.id for worker in service.picture.report(service.now, 0, 0).workers] == ["w0"]
+    service.now += WORKER_S + 1
+    assert service.picture.report(service.now, 0, 0).workers == ()
+
+
+def test_counters_outlive_any_number_of_workers() -> None:
+    service = Service()
+    for number in range(2 * SILENT_WORKERS):
+        service.says(f"w{number}", 1)
+        service.now += WORKER_S + 1
+        assert service.totals() == service.truth
+    assert len(service.picture._counted) <= SILENT_WORKERS + 1
+    for number in range(SILENT_WORKERS + 1, 2 * SILENT_WORKERS):
+        service.says(f"w{number}", 1)
+        assert service.totals() == service.truth
