@@ -130,12 +130,12 @@ class Agent:
         self._post(ap.Finish(why, where))
 
     def close(self) -> None:
-        """Stop, sealed or not, and free the sockets. Frames that are not durable are put into the spool."""
+        """Stop, sealed or not, and free sockets and memory. Frames that are not durable are put into the spool."""
         self._stop.set()
         self._waker.wake()
         if self._thread.ident is not None:
             self._thread.join()
-        self.ring.close()
+        self._payloads.let_go()
         self._waker.close()
         self._context.term()
 

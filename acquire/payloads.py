@@ -187,6 +187,12 @@ class Payloads:
             if not here.spooling:
                 self._spool(here)
 
+    def let_go(self) -> None:
+        """Give all memory back: the agent is over. Its owner may keep it for long, to look at how the run ended."""
+        self.ring.let_go()
+        self._buffers.clear()
+        self._reading.clear()
+
     def _spool(self, here: _InRing) -> None:
         assert self._spooling is not None
         here.spooling = True

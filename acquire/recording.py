@@ -61,7 +61,7 @@ class Recording:
         self._spare: NDArray[np.uint16] | None = None
         self._next = 0
         self._missed = 0
-        self._taken: tuple[int | None, float] | None = None
+        self._taken: tuple[int | None, NDArray[np.uint16], float] | None = None
         self._dropping = False
 
     @property
@@ -143,9 +143,9 @@ class Recording:
         self._check_number()
         if self._taken is None:
             began = monotonic_s()
-            self._taken = (self._wait_for_slot() if self.overrun == "block" else self._slot_in_time(), began)
-        slot = self._taken[0]
-        return self._agent.ring[slot] if slot is not None else self._spare_buffer()
+            slot = self._wait_for_slot() if self.overrun == "block" else self._slot_in_time()
+            self._taken = (slot, self._spare_buffer() if slot is None else self._agent.ring[slot], began)
+        return self._taken[1]
 
     def _wait_for_slot(self) -> int:
         while True:
@@ -184,12 +184,11 @@ class Recording:
         stamp = wall_ns() if timestamp_ns is None else int(timestamp_ns)
         if not 0 <= stamp < 2**63:
             raise SourceError(f"frame {number} has the time {stamp}", "give nanoseconds since 1970")
-        (slot, began), self._taken = self._taken, None
+        (slot, pixels, began), self._taken = self._taken, None
         if slot is None:
             self._lose("agent", self._why_dropped())
             return
         self._next = number + 1  # first: whoever goes on after an interruption never uses a number twice
-        pixels = self._agent.ring[slot]
         checksum = xxhash.xxh3_64_intdigest(pixels.data)
         now = monotonic_s()
         self._agent.acquire.observe(now, now - began - waited_s, 1, pixels.nbytes)

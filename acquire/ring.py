@@ -31,6 +31,7 @@ class Ring:
         memory = page_memory(slots * frame_shape[0] * frame_shape[1] * 2)
         self._frames: NDArray[np.uint16] = np.frombuffer(memory, np.uint16).reshape(slots, *frame_shape)
         self._frames.fill(0)  # touches every page now, so that no frame pays for it later
+        self._slots = slots
         self._free = list(range(slots))
         self._changed = threading.Condition()
         self._closed = False
@@ -56,12 +57,12 @@ class Ring:
 
     def __len__(self) -> int:
         """Count the slots."""
-        return len(self._frames)
+        return self._slots
 
     @property
     def used(self) -> int:
         """Slots that hold a frame."""
-        return len(self._frames) - len(self._free)
+        return self._slots - len(self._free)
 
     @property
     def free(self) -> int:
@@ -86,6 +87,11 @@ class Ring:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+    def let_go(self) -> None:
+        """Give the memory back, as soon as nobody else has a buffer of it; there are none to be had any more."""
+        self.close()
+        self._frames = self._frames[:0].copy()
 
     def __getitem__(self, slot: int) -> NDArray[np.uint16]:
         """Give the buffer of a slot, uint16 (y, x)."""

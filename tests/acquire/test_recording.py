@@ -1,9 +1,11 @@
 """What a recording promises its caller, without a tier: an interruption anywhere leaves no frame half sent."""
 
 import sys
+import weakref
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import pytest
 from octostream.acquire.agent import Agent, _Taken
 from octostream.acquire.recording import Recording
@@ -71,3 +73,18 @@ def test_interrupted_anywhere_no_number_is_used_twice_and_each_frame_is_whole(ag
             assert at > 5
             return
     raise AssertionError("commit never came to its end")
+
+
+def test_what_is_over_holds_no_memory(agent):
+    """An instrument's program keeps its runs, to look at how they ended, and their frames are large."""
+    run = Recording(agent, PLAN)
+    run.send(np.ones(PLAN.frame_shape, np.uint16))
+    last = run.buffer()
+    memory = weakref.ref(agent.ring[0].base)
+    assert memory() is not None
+    run.give_up()
+    last.fill(2)
+    run.commit()  # whoever fills a frame just then is not disturbed
+    del last
+    assert memory() is None
+    assert (len(agent.ring), run.held) == (300, 0)
