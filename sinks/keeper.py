@@ -24,6 +24,7 @@ from .growth import Extent, Growth, reach, visible_shape
 from .layout import DOT_FOLDER, array_metadata, array_path, group_metadata, levels
 from .leftovers import remove_uncommitted, remove_unfinished
 from .ngff import Window
+from .quarantine import Quarantine
 from .runfile import StoredRun, read_run
 from .sealfile import close_to_writers, is_closed, open_to_writers, read_sealed_ledger, write_ledger
 from .windows import read_windows
@@ -177,7 +178,8 @@ class StoreKeeper:
             self._growth, self._stored, self._windows, self._windows_due = Growth(plan), 0, {}, 1
             self._count(intact_commits(store))
             damaged = [plan.blocks[n] for n in recorded_blocks(store) if n not in self._growth and n < len(plan.blocks)]
-            ledger = account(plan, frames_of(intact_commits(store)), self._losses_known(), losses, unreadable(damaged))
+            told = (Quarantine(store).losses(), self._losses_known(), losses, unreadable(damaged))
+            ledger = account(plan, frames_of(intact_commits(store)), *told)
             # What lies under a damaged record was acknowledged once: it is not counted, and it is not removed.
             remove_uncommitted(store, plan, self.products, {*self._growth, *(block.number for block in damaged)})
             self._merger.merge_all(self._growth)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -9,11 +10,15 @@ import numpy as np
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from octostream.sinks.commits import record_file
 from octostream.sinks.keeper import StoreKeeper
 from octostream.sinks.layout import array_path
 from octostream.sinks.reading import read_ledger
+from octostream.sinks.recover import recover
 from octostream.sinks.verify import verify
 from octostream.stream.model import Loss
+
+from .damaged import no_reduction
 
 shapes = st.tuples(st.integers(1, 4), st.integers(1, 2), st.integers(1, 7), st.integers(1, 11), st.integers(1, 11))
 
@@ -71,6 +76,22 @@ def test_what_is_lost_in_the_end_is_lost_for_the_last_reason(acquire, tmp_path):
     keeper.seal([Loss(3, 11, "source", "stopped by the operator")])
     assert [(k.where, k.why) for k in read_ledger(made.store).losses] == [("source", "stopped by the operator")]
     assert verify(made.store).ok
+
+
+def test_what_was_quarantined_stays_lost_for_its_damage(acquire, tmp_path):
+    made = acquire(tmp_path, rate_hz=4.0)
+    keeper = made.keeper()
+    for number in (0, 1):
+        made.record(made.writer(), number)
+    keeper.seal([Loss(8, 11, "agent", "silent")])
+    record_file(made.store, 1).write_bytes(bytes(300))
+    shutil.rmtree(made.store / "frames")
+    damaged, silent = sorted(recover(made.store, no_reduction).losses, key=lambda loss: loss.first)
+    assert (damaged.first, damaged.last, silent.why) == (4, 7, "silent")
+    keeper = StoreKeeper.reopen(made.store)
+    keeper.unseal()
+    ledger = keeper.seal([Loss(0, 11, "agent", "silent again")])
+    assert set(ledger.losses) == {damaged, Loss(8, 11, "agent", "silent again")}
 
 
 def test_projections_of_a_stack_in_parts_are_whole_again(acquire, tmp_path):
