@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from hmac import compare_digest
@@ -10,8 +9,6 @@ from pathlib import Path
 
 import structlog
 
-from .. import __version__
-from ..sinks.creation import remove_empty_store
 from ..sinks.disk import free_bytes, reserve_of
 from ..sinks.keeper import StoreKeeper
 from ..sinks.reading import read_ledger
@@ -28,11 +25,12 @@ from ..stream.preview import publish_report
 from ..stream.report import RunReport
 from ..stream.wire import decode, encode
 from .keeping import Delayed, Keeping, Sealed, Unsealable, is_there, taken_up
-from .opening import Request, check_opening
+from .new_run import HALF_MADE, create_run, remove_run
+from .opening import check_opening
 from .picture import Disk, Picture
 from .run_account import RunAccount, summary
 from .stored_runs import registry_file
-from .tokens import read_token, write_token
+from .tokens import read_token
 
 REPORT_S = 0.5
 LINGER_MS = 500
@@ -215,7 +213,7 @@ class Head:
         try:
             reserve = reserve_of(free_bytes(self._data)[1], self.settings.reserve_bytes)
             request = check_opening(opening, self._data, reserve, instrument)
-            keeper = self._create_store(request, opening.token)
+            keeper = create_run(self._registry, request, opening.token)
         except OctostreamError as error:
             self._protocol.refused(opening.token)
             log.info("run refused", why=str(error))
@@ -225,21 +223,6 @@ class Head:
         self._picture.accounts[request.run.id] = RunAccount(request.run)
         log.info("run opened", run=request.run.id, store=request.run.store, instrument=instrument)
         self._act(self._protocol.handle(hp.RunCreated(request.run, opening.token, address), monotonic_s()))
-
-    def _create_store(self, request: Request, token: str) -> StoreKeeper:
-        """Create store, token and registry entry, or none of them."""
-        keeper = StoreKeeper.create(request.run, request.products, request.maps, {"octostream": __version__})
-        try:
-            write_token(Path(request.run.store), token)
-            self._registry.add(RunAccount(request.run).report(None, "recording", None))
-        except OctostreamError as error:
-            shutil.rmtree(request.run.store, ignore_errors=True)
-            # Refused in its last step, the entry may have been made all the same.
-            with suppress(OctostreamError):
-                entered = RunAccount(request.run).report(None, "incomplete", None, wall_ns())
-                self._registry.update(replace(entered, reason=str(error)))
-            raise
-        return keeper
 
     def _remember_sealed(self) -> None:
         """Be able to tell agents how their runs ended, if an earlier life of the head could not any more."""
@@ -254,6 +237,9 @@ class Head:
         """Take up the runs that an earlier life of the head left open."""
         for row in self._registry.open_runs():
             try:
+                if row.reason == HALF_MADE and remove_run(self._registry, row):
+                    log.info("run removed, the service was killed while it made it", run=row.id)
+                    continue
                 self._take_up(row, read_token(Path(row.store)), None)
             except OctostreamError as error:
                 log.error("run cannot be taken up again", run=row.id, why=str(error))
@@ -359,16 +345,15 @@ class Head:
         """Leave nothing of a run that never began."""
         self._keeping.forget(run)
         account = self._picture.close_account(run)
-        report = account.report(None, "incomplete", None, wall_ns())
         try:
-            if remove_empty_store(Path(account.run.store), run):
-                self._registry.remove(run)
+            if remove_run(self._registry, account.report(None, "recording", None)):
                 log.info("run removed, it never began", run=run)
                 return
             why = "it holds blocks"
         except StoreError as error:
             why = str(error)
         log.warning("run that never began cannot be removed", run=run, why=why)
+        report = account.report(None, "incomplete", None, wall_ns())
         self._registry.update(replace(report, reason=f"it never began, but its store cannot be removed: {why}"))
 
     def _disk(self) -> Disk:

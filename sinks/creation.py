@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from ..stream.errors import NameRefusedError
 from .attributes import inner_groups, root_attributes
-from .commits import recorded_blocks
 from .durable import UNFINISHED, json_bytes, make_folders, sync, write_durably
 from .failure import said
 from .growth import Extent, growth_axis, visible_shape
@@ -37,7 +36,7 @@ def create_store(stored_run: StoredRun, maps: Mapping[str, NDArray[Any]]) -> Non
     """
     store = Path(stored_run.run.store)
     _refuse_taken(store)
-    unfinished = store.with_name(f".{store.name}.{check_name('run id', stored_run.run.id)}{UNFINISHED}")
+    unfinished = _unfinished(store, stored_run.run.id)
     with said(f"create the store {store}"):
         make_folders(store.parent)
         try:
@@ -53,34 +52,33 @@ def create_store(stored_run: StoredRun, maps: Mapping[str, NDArray[Any]]) -> Non
             shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def remove_empty_store(store: Path, run_id: str) -> bool:
-    """Remove the store of a run that never began; its name is free at once.
+def remove_empty_store(store: Path, run_id: str) -> None:
+    """Remove a store that holds nothing, or what is left of one whose making or removal was cut short.
 
     Parameters
     ----------
     store : Path
-        Of the run.
+        Of the run; its name is free at once.
     run_id : str
         Names what is left where the disk fails in the middle.
-
-    Returns
-    -------
-    bool
-        False where the store holds a committed block: then nothing is touched.
 
     Raises
     ------
     StoreError
-        The disk fails.
+        The disk fails; the same call may be repeated.
     """
-    if recorded_blocks(store):
-        return False
-    unfinished = store.with_name(f".{store.name}.{check_name('run id', run_id)}{UNFINISHED}")
+    unfinished = _unfinished(store, run_id)
     with said(f"remove the store {store}"):
-        store.rename(unfinished)
-        sync(store.parent)
-        shutil.rmtree(unfinished, ignore_errors=True)
-    return True
+        if unfinished.exists():
+            shutil.rmtree(unfinished)
+        if store.exists():
+            store.rename(unfinished)
+            sync(store.parent)
+            shutil.rmtree(unfinished)
+
+
+def _unfinished(store: Path, run_id: str) -> Path:
+    return store.with_name(f".{store.name}.{check_name('run id', run_id)}{UNFINISHED}")
 
 
 def _refuse_taken(store: Path) -> None:
