@@ -2,12 +2,17 @@
 
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import zmq
 from octostream.api.head import SEAL_STOP_S, Head, HeadSettings
+from octostream.api.new_run import HALF_MADE, create_run
+from octostream.api.opening import check_opening
+from octostream.api.stored_runs import registry_file
 from octostream.sinks.keeper import StoreKeeper
+from octostream.sinks.registry import Registry
 from octostream.stream import messages as m
 from octostream.stream.link import Subscriber
 from octostream.stream.model import Loss, Plan
@@ -216,3 +221,19 @@ def test_a_run_that_waits_for_memory_says_so_to_its_agent_and_on_the_page(start)
     assert report.verdict == "DEGRADED"
     assert report.runs[0].reason == why
     assert report.workers[0].memory_bytes == 9
+
+
+def test_a_run_that_was_half_made_is_gone_after_the_start(start, tmp_path):
+    data = tmp_path / "data"
+    (data / ".octostream").mkdir(parents=True)
+    registry = Registry(registry_file(data))
+    opening = m.Open("token", "one", "local", PLAN, {}, keep_raw=False)
+    store = Path(create_run(registry, check_opening(opening, data, 0), "token").run.store)
+    (row,) = registry.open_runs()
+    registry.update(replace(row, reason=HALF_MADE))
+    tier = start()
+    assert tier.report().runs == ()
+    assert (registry.get(row.id), store.exists()) == (None, False)
+    registry.close()
+    _, welcome = tier.open("one")
+    assert Path(welcome.store) == store
