@@ -7,6 +7,7 @@ service takes the store up on a healthy disk, and in the end every file must be 
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,12 +16,14 @@ import numpy as np
 from octostream.sinks.arrays import context, open_planned
 from octostream.sinks.keeper import StoreKeeper
 from octostream.sinks.layout import merges, partial_file, region
+from octostream.sinks.recover import recover
 from octostream.sinks.sealfile import is_closed
 from octostream.sinks.verify import verify
 from octostream.sinks.writer import StoreWriter
 from octostream.stream.errors import StoreError
 
 from ..sinks.conftest import Acquisition, acquisition
+from ..sinks.damaged import holds, no_reduction
 from .mounted import MountedDisk
 
 #: Whole stacks as blocks, and a stack that is split, so that its projection is merged at the end.
@@ -105,6 +108,7 @@ class Trial:
         assert committed >= self.acknowledged, f"acknowledged {self.acknowledged}, there are {committed}"
         for number in committed:
             readable(healthy, number)
+        self._recover(healthy, committed)
         if self.sealed:
             report = verify(healthy.store)
             assert report.ok, report.problems
@@ -113,6 +117,16 @@ class Trial:
         found = files(healthy.store)
         differing = sorted(n for n in found.keys() | undisturbed.keys() if found.get(n) != undisturbed.get(n))
         assert not differing, f"not as in the undisturbed store: {differing}"
+
+    def _recover(self, healthy: Acquisition, committed: set[int]) -> None:
+        """See that somebody who has nothing but the store, and no service, saves what was committed."""
+        store = healthy.store.with_name("recovered")
+        shutil.copytree(healthy.store, store)
+        report = recover(store, no_reduction)
+        stored = {number for block in committed for number in healthy.plan.blocks[block].frames}
+        assert report.status == ("complete" if len(stored) == healthy.plan.frames else "incomplete")
+        assert not report.quarantined, "a power cut damages nothing that was committed"
+        holds(healthy, store, stored)
 
     def saved(self, place: Path) -> dict[str, bytes]:
         """Give every file of the store as the disk has it."""
