@@ -26,6 +26,11 @@ def long_form() -> bool:
     return os.environ.get("OCTOSTREAM_CHAOS") == "long"
 
 
+def camera_form() -> bool:
+    """Whether frames are to be as large as a camera's, where a test can; it needs 40 GB of disk."""
+    return os.environ.get("OCTOSTREAM_CHAOS") == "camera"
+
+
 def whole_or(few, whole):
     """Give all cases in the long form, and a few of them in the short one."""
     return list(whole) if long_form() else list(few)

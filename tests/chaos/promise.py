@@ -10,6 +10,8 @@ from octostream.api.stored_runs import registry_file
 from octostream.sinks.reading import read_ledger
 from octostream.sinks.registry import Registry
 
+#: Stacks that are compared at a time: frames of a camera do not all fit in memory.
+STACKS = 20
 #: Columns of the frames table that do not depend on when something happened.
 TIMELESS = ("checksum", "min", "max", "mean", "saturated")
 
@@ -49,10 +51,13 @@ def check_data(store, calm, stored):
     levels = ["raw/0", *(d["path"] for d in wanted.attrs["ome"]["multiscales"][0]["datasets"])]
     depth = wanted["raw/0"].shape[2]
     for path in levels:
-        a, b = _by_frame(found[path], wanted[path]), _by_frame(wanted[path], wanted[path])
-        np.testing.assert_array_equal(a[frames], b[frames], err_msg=path)
-        lost = np.setdiff1d(np.arange(len(b)), frames)
-        assert not a[lost].any(), f"{path}: half there, though lost"
+        for first in range(0, wanted[path].shape[0], STACKS):
+            right = wanted[path][first : first + STACKS]
+            there = _as_long_as(right, found[path][first : first + STACKS])
+            held = np.isin(np.arange(first * depth, (first + len(right)) * depth), frames)
+            a, b = (values.reshape(-1, *values.shape[-2:]) for values in (there, right))
+            np.testing.assert_array_equal(a[held], b[held], err_msg=path)
+            assert not a[~held].any(), f"{path}: half there, though lost"
     whole = [t for t in range(wanted["raw/0"].shape[0]) if set(range(t * depth, (t + 1) * depth)) <= stored]
     for name in ("xy", "xz", "yz"):
         path = f"projections/{name}/0"
@@ -63,13 +68,10 @@ def check_data(store, calm, stored):
         np.testing.assert_array_equal(table[name][...][frames], right[name][...][frames], err_msg=name)
 
 
-def _by_frame(array, like):
-    """Give the planes of an array in order of frames; what a shorter array lacks is dark, as a reader fills it."""
-    values = array[...]
-    missing = like.shape[0] - len(values)
-    if missing:
-        values = np.concatenate([values, np.zeros((missing, *values.shape[1:]), values.dtype)])
-    return values.reshape(-1, *values.shape[-2:])
+def _as_long_as(right, values):
+    """Give stacks; those that a shorter array lacks are dark, as a reader fills them."""
+    lacking = len(right) - len(values)
+    return np.concatenate([values, np.zeros((lacking, *right.shape[1:]), right.dtype)]) if lacking else values
 
 
 def check_registry(data, store):

@@ -1,6 +1,7 @@
 """Processes die and stand still at random; what was acknowledged is there bit for bit, everything else is named.
 
-The seed of a round stands in the name of its test. The long form goes on until 200 processes were killed.
+The seed of a round stands in the name of its test. The long form goes on until 200 processes were killed, with small
+frames; with ``OCTOSTREAM_CHAOS=camera`` it is 20, with frames of 2048 x 2048.
 """
 
 import shutil
@@ -12,16 +13,17 @@ import pytest
 from octostream.sinks.reading import read_ledger
 
 from ..system.conftest import Command, Service, acquire
-from .conftest import long_form, seeds
+from .conftest import camera_form, long_form, seeds
 from .kills import Tally, drawn, seeds_with
 from .process_round import Played
 from .promise import check_account, check_data, check_registry, leftovers
 from .tapped import known
 
-LONG = long_form()
-KILLS = 200
-#: Stacks of ten frames; the memory of an agent holds two hundred.
-SIZE, TIMES, MEMORY_MIB = ((256, 192), 300, 20) if LONG else ((128, 96), 90, 5)
+CAMERA = camera_form()
+LONG = long_form() or CAMERA
+KILLS = 20 if CAMERA else 200
+#: Stacks of ten frames; the memory of an agent holds two hundred, of a camera's own a hundred.
+SIZE, TIMES, MEMORY_MIB = ((2048, 2048), 100, 900) if CAMERA else ((256, 192), 300, 20) if LONG else ((128, 96), 90, 5)
 HOW = {"fewest": 12, "most": 18} if LONG else {"stops_past_the_lease": 0.0}
 SOURCES = tuple(f"simulated:size={SIZE[0]}x{SIZE[1]},z=10,t={TIMES},seed={seed},cells=9" for seed in (7, 8))
 #: In the short form: the service with all its parts and an agent with its spool; workers and head, twice each.

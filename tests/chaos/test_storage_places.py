@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from octostream.api.head import REMOVED_S
+from octostream.api.keeping import REMOVED_S
 from octostream.sinks.verify import verify
 from octostream.stream.errors import RefusedError
 
