@@ -86,7 +86,7 @@ def pytest_terminal_summary(terminalreporter, config):
     rows = config.stash.get(ROWS, [])
     if rows:
         asked = ",".join(map(str, seeds(config)))
-        terminalreporter.section(f"campaign, {'long' if long_form() else 'short'} form, seeds {asked}")
+        terminalreporter.section(f"campaign, {os.environ.get('OCTOSTREAM_CHAOS', 'short')} form, seeds {asked}")
     for part, what, figures in rows:
         said = ", ".join(f"{name} {count}" for name, count in figures.items())
         terminalreporter.write_line(f"{part} | {what} | {said}")
