@@ -24,6 +24,7 @@ from ..stream.link import MAX_MESSAGE_BYTES, Poll, Publisher, Router, Waker, con
 from ..stream.preview import publish_report
 from ..stream.report import RunReport
 from ..stream.wire import decode, encode
+from .head_need import check_memory
 from .keeping import Delayed, Keeping, Sealed, Unsealable, is_there, taken_up
 from .new_run import HALF_MADE, create_run, remove_run
 from .opening import check_opening
@@ -60,6 +61,8 @@ class HeadSettings:
         Disk that is never filled.
     agent_timeout_s : float
         After so much silence of its agent a run is sealed.
+    memory_bytes : int
+        What the head may use; runs that would take more are refused.
     keys : str
         Folder of the tier's keys; empty: agents need none.
     """
@@ -71,6 +74,7 @@ class HeadSettings:
     dashboard: str
     reserve_bytes: int
     agent_timeout_s: float
+    memory_bytes: int
     keys: str = ""
 
 
@@ -101,7 +105,7 @@ class Head:
         self._registry = Registry(registry_file(self._data))
         timing = hp.HeadTiming(agent_s=settings.agent_timeout_s)
         self._protocol = hp.HeadProtocol(settings.dashboard, timing)
-        self._picture = Picture(self._protocol, self._disk)
+        self._picture = Picture(self._protocol, self._disk, settings.memory_bytes)
         self._keeping = Keeping(self._waker.wake)
         self._malformed = 0
         self._next_report = 0.0
@@ -212,6 +216,8 @@ class Head:
     def _create(self, address: bytes, opening: m.Open, instrument: str) -> None:
         try:
             reserve = reserve_of(free_bytes(self._data)[1], self.settings.reserve_bytes)
+            open_plans = (live.run.plan for live in self._protocol.runs.values())
+            check_memory(opening.plan, open_plans, self._picture.resident(), self.settings.memory_bytes)
             request = check_opening(opening, self._data, reserve, instrument)
             keeper = create_run(self._registry, request, opening.token)
         except OctostreamError as error:

@@ -71,6 +71,8 @@ class Picture:
         Knows runs and workers.
     disk : callable
         Tells how full the disk is.
+    memory_bytes : int
+        What the head may use.
 
     Attributes
     ----------
@@ -80,11 +82,12 @@ class Picture:
         Of the stage that the head itself is.
     """
 
-    def __init__(self, protocol: HeadProtocol, disk: Callable[[], Disk]) -> None:
+    def __init__(self, protocol: HeadProtocol, disk: Callable[[], Disk], memory_bytes: int) -> None:
         self.accounts: dict[str, RunAccount] = {}
         self.publish = StageMeter("publish")
         self._protocol = protocol
         self._disk = disk
+        self._memory_bytes = memory_bytes
         self._process = psutil.Process()
         self._workers: dict[str, WorkerReport] = {}
         self._counted: dict[str, Counted] = {}
@@ -132,6 +135,10 @@ class Picture:
 
     # --- the report ---
 
+    def resident(self) -> int:
+        """Give the resident bytes of the head."""
+        return self._process.memory_info().rss
+
     def report(self, now: float, refused: int, malformed: int) -> ServiceReport:
         """Give the picture as of now.
 
@@ -143,7 +150,7 @@ class Picture:
             Connections that the head itself did not let in, and messages that made no sense to it.
         """
         self._forget(now)
-        disk, protocol = self._disk(), self._protocol
+        disk, protocol, resident = self._disk(), self._protocol, self.resident()
         runs = [self._run(run) for run in self.accounts if run in protocol.runs]
         live = tuple(self._live_run(report, now) for report in reversed(runs))
         stages = self._stages(now)
@@ -153,6 +160,7 @@ class Picture:
         waits = tuple(f"{report.name} {why}" for report in runs if (why := protocol.waits(report.id)))
         reasons = {
             **_reasons(live, self.accounts.values(), workers, stages, disk),
+            "memory_over": _over(workers, resident, self._memory_bytes),
             "memory_wait": waits[0] if waits else "",
         }
         self._raised = follow(self._raised, Facts(stages, reasons), now, wall_ns())
@@ -182,7 +190,7 @@ class Picture:
             refused_connections=refused + self._turned_away[0] + sum(c.refused for c in counted),
             malformed_messages=malformed + self._turned_away[1] + sum(c.malformed for c in counted),
             alarms=shown(self._raised),
-            head_rss_bytes=self._process.memory_info().rss,
+            head_rss_bytes=resident,
         )
 
     def _run(self, run: str) -> RunReport:
@@ -247,17 +255,21 @@ def _reasons(
     lost = [run.name for run in runs if run.lost]
     troubles = [f"{account.run.name}: {account.trouble}" for account in accounts if account.trouble]
     slow = [run.name for run in runs if run.target_hz is not None and run.slow_for_s >= SLOW_S]
-    over = [worker.id for worker in workers if worker.memory_bytes and worker.rss_bytes > worker.memory_bytes]
     spooled = any(stage.name == "spool" and stage.queue for stage in stages)
     return {
         "frames_lost": f"frames of {_names(lost)} were lost: the ledger names each one" if lost else "",
         "disk_full": "the disk is full to its reserve" if disk.free < disk.reserve else "",
         "store_trouble": troubles[0] if troubles else "",
         "worker_trouble": next((worker.trouble for worker in workers if worker.trouble), ""),
-        "memory_over": f"{over[0]} uses more memory than it may" if over else "",
         "run_slow": f"{_names(slow)} below the planned rate" if slow else "",
         "spool_in_use": "frames wait on an instrument's disk: the tier is away or too slow" if spooled else "",
     }
+
+
+def _over(workers: Sequence[WorkerReport], head_bytes: int, head_may_bytes: int) -> str:
+    over = [worker.id for worker in workers if worker.memory_bytes and worker.rss_bytes > worker.memory_bytes]
+    over += ["the head"] if head_bytes > head_may_bytes else []
+    return f"{over[0]} uses more memory than it may" if over else ""
 
 
 def _names(names: list[str]) -> str:

@@ -147,6 +147,7 @@ class Service:
             "dashboard": self.dashboard,
             "reserve_bytes": self.settings.reserve_mib * 2**20,
             "agent_timeout_s": self.settings.agent_timeout_s,
+            "memory_bytes": self.settings.memory_mib * 2**20,
             "keys": self._keys,
         }
 

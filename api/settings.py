@@ -41,7 +41,7 @@ class Settings(BaseSettings):
         1536,
         ge=1,
         le=2**20,
-        description="MiB of memory that one worker may use; runs that need more wait or are refused.",
+        description="MiB of memory that one worker, and the head, may use; runs that need more wait or are refused.",
     )
     reserve_mib: int = Field(
         512, ge=0, description="MiB of disk (at most 2 % of it) that are never filled; below it nothing is committed."

@@ -67,7 +67,8 @@ def write_frames_table(store: Path, table: Table) -> None:
         folder.mkdir(exist_ok=True)
         metadata = {name: table_metadata(len(column), COLUMNS[name]) for name, column in table.items()}
         arrays = {name: open_array(folder / name, m, shared) for name, m in metadata.items()}
-        write_whole([(arrays[name], (slice(0, len(column)),), column) for name, column in table.items()])
+        for name, column in table.items():  # one after the other: a long run's columns are hundreds of megabytes
+            write_whole([(arrays[name], (slice(0, len(column)),), column)])
         for name, described in metadata.items():
             write_durably(folder / name / "zarr.json", json_bytes(described))
         write_durably(folder / "zarr.json", json_bytes(group_metadata({})))

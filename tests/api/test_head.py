@@ -5,6 +5,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 import zmq
 from octostream.api.head import SEAL_STOP_S, Head, HeadSettings
@@ -50,13 +51,14 @@ class Peer:
 class Tier:
     """A head in a thread, its worker, and whoever listens to its reports."""
 
-    def __init__(self, data, context, sockets):
+    def __init__(self, data, context, sockets, memory_bytes):
         self.context = context
         self.listener = Subscriber(context, f"ipc://{sockets}/copies", MAX_COPY_BYTES)
         (data / ".octostream").mkdir(parents=True, exist_ok=True)
         self.tier = f"ipc://{sockets}/tier"
+        copies = f"ipc://{sockets}/copies"
         self.head = Head(
-            HeadSettings(str(data), "tcp://127.0.0.1:0", self.tier, f"ipc://{sockets}/copies", "http://x/", 0, 60.0)
+            HeadSettings(str(data), "tcp://127.0.0.1:0", self.tier, copies, "http://x/", 0, 60.0, memory_bytes)
         )
         self.peers = []
         self.thread = threading.Thread(target=self.head.run, daemon=True)
@@ -101,8 +103,8 @@ def start(tmp_path, tmp_path_factory):
     tiers = []
     with zmq.Context() as context:
 
-        def begin():
-            tiers.append(Tier(tmp_path / "data", context, tmp_path_factory.mktemp("ipc")))
+        def begin(memory_bytes=2**34):
+            tiers.append(Tier(tmp_path / "data", context, tmp_path_factory.mktemp("ipc"), memory_bytes))
             return tiers[-1]
 
         yield begin
@@ -237,3 +239,15 @@ def test_a_run_that_was_half_made_is_gone_after_the_start(start, tmp_path):
     registry.close()
     _, welcome = tier.open("one")
     assert Path(welcome.store) == store
+
+
+def test_a_run_that_could_not_be_sealed_is_not_begun(start, tmp_path):
+    tier = start(psutil.Process().memory_info().rss + 100 * 2**20)
+    agent = tier.peer()
+    agent.say(m.Open("token", "long", "local", Plan((10_000_000, 1, 1, 16, 16)), {}, keep_raw=False))
+    refusal = agent.hear(m.Refuse)
+    assert "the head needs" in refusal.what
+    assert "raise memory_mib by at least" in refusal.remedy
+    assert not list((tmp_path / "data").glob("local/*"))
+    _, welcome = tier.open("short")
+    assert welcome.name == "short"

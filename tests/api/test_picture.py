@@ -16,7 +16,7 @@ class Service:
     """A picture, and workers of which each counts what it received."""
 
     def __init__(self) -> None:
-        self.picture = Picture(HeadProtocol("http://localhost"), lambda: Disk(10, 10, 1))
+        self.picture = Picture(HeadProtocol("http://localhost"), lambda: Disk(10, 10, 1), 2**40)
         self.counts: dict[str, int] = {}
         self.now = 100.0
 
