@@ -35,7 +35,9 @@ def work(task: Task) -> Measurement:
     recipe, maps = task.workload.recipe().resolve(plan.frame_shape)
     parts = {"agent": [os.getpid()], "service": task.options["service"]}
     key = Path(task.options["key"]) if "key" in task.options else None
-    with open_run(task.options["ingest"], plan, recipe=recipe.to_json(), maps=maps, key=key) as run:
+    to, recipe_json = task.options["ingest"], recipe.to_json()
+    # Who sends as fast as the service takes frames waits for it; a spool would measure this machine's disk.
+    with open_run(to, plan, recipe=recipe_json, maps=maps, key=key, overrun="block") as run:
         with Meter(parts) as meter:
             send(run, bank, frame_numbers(plan, task.seconds), task.options["rate_hz"])
             sealed = run.finish(OVER if run.sent < plan.frames else "")
