@@ -1,0 +1,219 @@
+"""The square-root quantisation: every count, every parameter, and what it does to noise."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import example, given
+from hypothesis import strategies as st
+from octostream.kernels.quantise import (
+    Quantise,
+    plan_quantiser,
+    quantise_reference,
+    restore_reference,
+)
+from octostream.stream.errors import RecipeError
+
+DATA = Path(__file__).parents[2].parent / "shared" / "data"
+EVERY = np.arange(65536, dtype=np.uint16)
+
+parameters = st.builds(
+    Quantise,
+    offset=st.integers(0, 65535) | st.floats(0, 65535),
+    gain=st.floats(0.01, 1e3),
+    read_noise=st.floats(0, 100),
+    step=st.floats(0.1, 2),
+)
+
+
+def coded(quantiser, pixels):
+    out = np.full(pixels.shape, 7, quantiser.codes.dtype)
+    quantiser.quantise(pixels, out)
+    return out
+
+
+def restored(quantiser, codes):
+    out = np.full(codes.shape, 7, np.uint16)
+    quantiser.restore(codes, out)
+    return out
+
+
+@given(parameters)
+@example(Quantise())
+@example(Quantise(gain=65535 / 30000, read_noise=1.6))
+@example(Quantise(offset=0, read_noise=0))
+@example(Quantise(offset=65535))
+@example(Quantise(step=8, coarse=True))
+def test_every_count_comes_back_within_half_a_step(p):
+    quantiser = plan_quantiser(p)
+    codes = coded(quantiser, EVERY)
+    assert (codes == quantise_reference(EVERY, p)).all()
+    assert (np.diff(codes.astype(np.int64)) >= 0).all()
+    exact, x = restore_reference(codes, p), EVERY.astype(np.float64)
+    sigma = p.gain * np.sqrt(np.maximum(x - p.offset, 0) / p.gain + p.read_noise**2)
+    bound = sigma * p.step / 2 + p.gain * p.step**2 / 16
+    above = x >= p.offset
+    assert (abs(exact - x) <= bound * (1 + 1e-9) + 1e-6)[above].all()
+    # What lies below the offset has the code of the offset, and comes back as the offset.
+    assert (codes[~above] == 0).all()
+    assert np.allclose(exact[~above], p.offset, rtol=0, atol=1e-6)
+    counts = restored(quantiser, codes)
+    assert (abs(counts - np.minimum(exact, 65535)) <= 0.5).all()
+
+
+@given(parameters)
+def test_codes_are_a_step_of_the_noise_apart(p):
+    x = np.linspace(p.offset, 65535, 50) if p.offset < 65535 else np.array([65535.0])
+    transformed = 2 * np.sqrt((x - p.offset) / p.gain + p.read_noise**2) - 2 * p.read_noise
+    assert (abs(quantise_reference(x, p) * p.step - transformed) <= p.step / 2 * (1 + 1e-9) + 1e-9).all()
+
+
+def test_the_formula_by_hand():
+    # 144 electrons above the offset: 2·√(144 + 25) - 2·5 = 16 at step 1, and (26² / 4 - 25) · 2 + 100 = 388 counts.
+    p = Quantise(offset=100, gain=2, read_noise=5)
+    assert quantise_reference(np.array([388, 100, 0]), p).tolist() == [16, 0, 0]
+    assert restore_reference(np.array([16, 0]), p).tolist() == [388, 100]
+    assert quantise_reference(np.array([388]), Quantise(100, 2, 5, step=0.5)).tolist() == [32]
+
+
+@pytest.mark.parametrize("step", [0.5, 1, 2])
+@pytest.mark.parametrize("electrons", [5, 30, 500])
+def test_noise_grows_as_theory_says(step, electrons):
+    rng = np.random.default_rng(electrons)
+    p = Quantise(offset=100, gain=2.17, read_noise=1.6, step=step)
+    light = rng.poisson(electrons, 400_000) + rng.normal(0, p.read_noise, 400_000)
+    pixels = np.rint(p.offset + p.gain * light).astype(np.uint16)
+    back = restore_reference(coded(plan_quantiser(p), pixels), p)
+    growth = back.std() / pixels.std()
+    assert math.isclose(growth, math.sqrt(1 + step**2 / 12), rel_tol=0.03)
+    # An inverse that is a parabola adds g·step²/48 on average.
+    assert abs(back.mean() - pixels.mean() - p.gain * step**2 / 48) < 0.25 * step
+
+
+@pytest.mark.parametrize("pixels", [4, 16])
+def test_means_of_pixels_have_noise_one_in_their_own_parameters(pixels):
+    rng = np.random.default_rng(pixels)
+    p = Quantise(offset=100, gain=2.17, read_noise=1.6)
+    light = rng.poisson(80, (100_000, pixels)) + rng.normal(0, p.read_noise, (100_000, pixels))
+    means = (p.offset + p.gain * light).mean(1)
+    own = p.averaged(pixels)
+    transformed = 2 * np.sqrt((means - own.offset) / own.gain + own.read_noise**2)
+    assert math.isclose(transformed.std(), 1, rel_tol=0.02)
+
+
+def test_codes_are_as_wide_as_they_must_be():
+    # 2·√(65435 / g) is 255.2 for g = 4.02 and 255.8 for g = 4.
+    narrow, wide = (plan_quantiser(Quantise(gain=gain, read_noise=0)).codes for gain in (4.02, 4))
+    assert (narrow.dtype, narrow[-1]) == (np.uint8, 255)
+    assert (wide.dtype, wide[-1]) == (np.uint16, 256)
+    widest = Quantise(offset=0, gain=1, read_noise=0, step=512 / 65536)
+    assert plan_quantiser(widest).codes[-1] == 65535
+    with pytest.raises(RecipeError, match=r"quantise.step of 0.0077 sigma needs codes up to 66\d+, .* larger step"):
+        plan_quantiser(Quantise(offset=0, gain=1, read_noise=0, step=0.0077))
+
+
+def test_codes_that_no_count_has_do_not_wrap():
+    quantiser = plan_quantiser(Quantise())
+    largest = int(quantiser.codes[-1])
+    back = restored(quantiser, EVERY)
+    assert EVERY.flags.writeable
+    assert back[0] == 100
+    assert back[largest + 2] == back[-1] == 65535
+    assert (np.diff(back.astype(np.int64)) >= 0).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 37), (37, 1), (3, 5, 7), (0, 4)])
+def test_shapes(shape):
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 65536, shape, dtype=np.uint16)
+    pixels.flags.writeable = False
+    quantiser = plan_quantiser(Quantise())
+    codes = coded(quantiser, pixels)
+    assert (codes == quantise_reference(pixels, quantiser.parameters)).all()
+    assert (coded(quantiser, pixels) == codes).all()
+    assert (restored(quantiser, codes) == np.rint(restore_reference(codes, quantiser.parameters)).clip(0, 65535)).all()
+
+
+def test_arrays_that_do_not_fit_are_refused():
+    quantiser = plan_quantiser(Quantise())
+    pixels = np.zeros((4, 6), np.uint16)
+    for taken, out in [
+        (pixels.astype(np.int16), pixels.copy()),
+        (pixels, pixels.astype(np.uint8)),
+        (pixels, np.zeros((6, 4), np.uint16)),
+        (pixels, np.zeros((4, 12), np.uint16)[:, ::2]),
+        (np.zeros((4, 12), np.uint16)[:, ::2], pixels.copy()),
+    ]:
+        with pytest.raises(ValueError, match=r"is not|are not"):
+            quantiser.quantise(taken, out)
+    with pytest.raises(ValueError, match="is not uint16"):
+        quantiser.restore(np.zeros(3, np.uint8), np.zeros(3, np.uint16))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("offset", -1, "quantise.offset is -1: it must be a number of counts from 0 to 65535"),
+        ("offset", math.nan, "quantise.offset is nan"),
+        ("gain", 0, "quantise.gain is 0"),
+        ("gain", math.inf, "quantise.gain is inf"),
+        ("gain", True, "quantise.gain is True"),
+        ("gain", "2", "quantise.gain is 2"),
+        ("read_noise", -0.1, "quantise.read_noise is -0.1"),
+        ("step", 0, "quantise.step is 0"),
+        ("step", 2.01, "quantise.step is 2.01 sigma, which shifts the means: give at most 2, or set quantise.coarse"),
+        ("step", math.nan, "quantise.step is nan"),
+    ],
+)
+def test_parameters_that_do_not_fit_are_refused(name, value, words):
+    with pytest.raises(RecipeError) as caught:
+        Quantise(**{name: value})
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_coarse_step_is_taken_when_asked_for():
+    assert Quantise(step=4, coarse=True).step == 4
+    for word in (False, 1, "yes"):
+        with pytest.raises(RecipeError, match="coarse"):
+            Quantise(step=4, coarse=word)
+
+
+@given(parameters)
+@example(Quantise(step=4, coarse=True))
+def test_metadata_are_enough_to_bring_the_counts_back(p):
+    data = json.loads(json.dumps(p.to_json(), allow_nan=False))
+    again = Quantise.from_json(data)
+    codes = np.arange(0, 65536, 97)
+    assert (restore_reference(codes, again) == restore_reference(codes, p)).all()
+    names = {name: data[name] for name in ("offset", "gain", "read_noise", "step")}
+    by_formula = eval(data["inverse"], {"code": codes.astype(np.float64), **names})
+    assert np.allclose(by_formula, restore_reference(codes, p), rtol=1e-9, atol=1e-6)
+
+
+@pytest.mark.parametrize("change", [{"form": "log"}, {"step": None}, {"gain": 0}])
+def test_metadata_of_another_kind_are_refused(change):
+    data = {key: value for key, value in (Quantise().to_json() | change).items() if value is not None}
+    with pytest.raises(RecipeError, match=r"noise-equalising|quantise\.gain"):
+        Quantise.from_json(data)
+
+
+def test_real_lattice_stack_stays_within_its_noise():
+    path = DATA / "lattice_lightsheet_raw.tif"
+    if not path.exists():
+        pytest.skip(f"{path} is not there")
+    stack = tifffile.imread(path)
+    p = Quantise(offset=98, gain=2.17)
+    quantiser = plan_quantiser(p)
+    codes = coded(quantiser, stack)
+    back = restored(quantiser, codes)
+    assert len(np.unique(codes)) < len(np.unique(stack)) / 4
+    light = np.maximum(stack.astype(np.float64) - p.offset, 0)
+    sigma = p.gain * np.sqrt(light / p.gain + p.read_noise**2)
+    # Half a step, half a count of rounding, and what the parabola adds.
+    assert (abs(back - p.offset - light) <= sigma / 2 + p.gain / 16 + 0.5).all()
