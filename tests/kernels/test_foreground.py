@@ -176,6 +176,7 @@ def test_one_masker_masks_every_stack_as_if_it_were_the_first():
     masker = ForegroundMasker(stack.shape, Foreground(), chunk)
     masker.mask(stack_of((5, 20, 30), "ends", 1))
     assert_same(masker.mask(stack[:3]), foreground_reference(stack[:3], Foreground(), chunk))
+    assert_same(masker.mask(stack), foreground_reference(stack, Foreground(), chunk))
     assert stack.flags.writeable
     stack.flags.writeable = False
     assert_same(masker.mask(stack), foreground_reference(stack, Foreground(), chunk))
@@ -200,7 +201,8 @@ def test_threads_with_their_own_maskers_agree():
 def test_stacks_that_do_not_fit_are_refused():
     masker, stack = ForegroundMasker((4, 5, 6), Foreground(), (4, 4, 4)), stack_of((5, 5, 12), "any", 0)
     small = np.ascontiguousarray(stack[:, :, :6])
-    wrong = [small, small[:0], small[0], stack[:4, :, ::2], small[:4].astype(np.int16), small[:4, :4]]
+    wrong = [small, small[:0], small[0], stack[:4, :, ::2], small[:4].astype(np.int16)]
+    wrong.append(np.ascontiguousarray(small[:4, :4]))
     for array in wrong:
         with pytest.raises(ValueError, match="not C-contiguous uint16"):
             masker.mask(array)
