@@ -1,0 +1,238 @@
+"""Baseline and ΔF/F: a sliding percentile of each pixel over time, and the change relative to it.
+
+Keller's functional chain takes the percentile 25 (one photon) or 10 (two photons) over 70 time points. The window here
+ends at the point it is for, so that the result is there while the recording runs. All that is needed from before is the
+last ``window`` - 1 points. A block reads them from the committed images (a pyramid level holds them, bit for bit) and
+adds them to an empty `SlidingBaseline`: the result is that of a worker which saw all points.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .compiled import entry, piece
+from .limits import check_number, check_whole
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Parameters of baseline and ΔF/F.
+
+    Attributes
+    ----------
+    percentile : float, percent
+        From 0 to 100, default 25; 10 where pixels hold few photons.
+    window : int, points
+        From 1 to 1000, default 70. The first points have the percentile of what there is.
+    every : int, images
+        Each how many images one is a point, from 1 to 10000, default 1: a window over seconds needs no more than tens
+        of points.
+    background : float, counts
+        What an image has where there is no light, from 0 to 65535; default 100, the pedestal.
+    floor : float, counts
+        Least F0 - background that is divided by, from 0.001 to 65535, default 1. It keeps ΔF/F finite where F0 is not
+        above the background.
+
+    Raises
+    ------
+    RecipeError
+        If a value is outside its range.
+    """
+
+    percentile: float = 25.0
+    window: int = 70
+    every: int = 1
+    background: float = 100.0
+    floor: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_number("baseline.percentile", self.percentile, "percent", 0, 100)
+        check_whole("baseline.window", self.window, "points", 1, 1000)
+        check_whole("baseline.every", self.every, "images", 1, 10000)
+        check_number("baseline.background", self.background, "counts", 0, 65535)
+        check_number("baseline.floor", self.floor, "counts", 1e-3, 65535)
+
+
+def baseline_reference(points: NDArray[np.uint16], parameters: Baseline) -> NDArray[np.float32]:
+    """Take the percentile of each pixel over the last ``window`` points, as NumPy defines it (linear between ranks).
+
+    Parameters
+    ----------
+    points : uint16 (t, y, x), counts
+        Binned images, one every ``every`` images.
+    parameters : Baseline
+
+    Returns
+    -------
+    float32 (t, y, x), counts
+        F0: the float64 percentile, rounded once.
+    """
+    out = np.empty(points.shape, np.float32)
+    for t in range(len(points)):
+        window = points[max(t - parameters.window + 1, 0) : t + 1].astype(np.float64)
+        out[t] = np.percentile(window, parameters.percentile, axis=0)
+    return out
+
+
+def relative_change_reference(
+    image: NDArray[np.uint16], baseline: NDArray[np.float32], parameters: Baseline
+) -> NDArray[np.float64]:
+    """Give ΔF/F = (F - F0) / max(F0 - background, floor).
+
+    Parameters
+    ----------
+    image : uint16 (..., y, x), counts
+        F.
+    baseline : float32 (..., y, x), counts
+        F0.
+    parameters : Baseline
+
+    Returns
+    -------
+    float64 (..., y, x)
+        0.2 is 20 % above the baseline; always finite.
+    """
+    before = baseline.astype(np.float64)
+    return (image - before) / np.maximum(before - parameters.background, parameters.floor)
+
+
+class SlidingBaseline:
+    """The baseline of one series of images, in buffers that are used again. Not for several threads at once.
+
+    Parameters
+    ----------
+    parameters : Baseline
+    shape : tuple of int
+        Binned image (y, x), pixels.
+
+    Attributes
+    ----------
+    baseline : float32 (y, x), counts
+        F0 after the last point; 0 before the first.
+    """
+
+    def __init__(self, parameters: Baseline, shape: tuple[int, int]) -> None:
+        self.parameters = parameters
+        self.baseline = np.zeros(shape, np.float32)
+        # All points of one row lie together, so that a scan over the window reads memory in order.
+        self._ring = np.zeros((shape[0], parameters.window, shape[1]), np.uint16)
+        self._lower = np.zeros(shape, np.uint16)
+        self._scratch = np.zeros((5, shape[1]), np.uint16)
+        self._points = 0
+
+    def clear(self) -> None:
+        """Forget all points."""
+        self._points = 0
+        self.baseline.fill(0)
+
+    def add(self, number: int, image: NDArray[np.uint16]) -> None:
+        """Take an image, in order; it is a point if its number is a multiple of ``every``.
+
+        Parameters
+        ----------
+        number : int
+            Number of the image in its series. By it, and not by what came before, every worker takes the same points.
+        image : uint16 (y, x), C-contiguous
+            Read only.
+
+        Raises
+        ------
+        ValueError
+            If the image has another shape or type.
+        """
+        self._check(image)
+        if number % self.parameters.every:
+            return
+        at = self._points % self.parameters.window
+        self._points += 1
+        count = min(self._points, self.parameters.window)
+        # As NumPy does, so that the sums and products are the same.
+        place = self.parameters.percentile / 100 * (count - 1)
+        rank = min(math.floor(place), count - 1)
+        self._ring[:, at] = image
+        if self._points == 1:
+            np.copyto(self._lower, image)
+        _advance(self._ring, count, rank, place - rank, self._lower, self._scratch, self.baseline)
+
+    def relative_change(self, image: NDArray[np.uint16], out: NDArray[np.float32]) -> None:
+        """Give ΔF/F of an image against the present baseline, as `relative_change_reference`.
+
+        Parameters
+        ----------
+        image : uint16 (y, x), C-contiguous
+            Read only.
+        out : float32 (y, x)
+            Result.
+
+        Raises
+        ------
+        ValueError
+            If the image has another shape or type.
+        """
+        self._check(image)
+        view = image.view()
+        view.flags.writeable = False
+        _relative_change(view, self.baseline, self.parameters.background, self.parameters.floor, out)
+
+    def _check(self, image: NDArray[np.uint16]) -> None:
+        if image.dtype != np.uint16 or image.shape != self.baseline.shape or not image.flags.c_contiguous:
+            shape = self.baseline.shape
+            raise ValueError(f"the image is {image.dtype} {image.shape}, not C-contiguous uint16 {shape}")
+
+
+@entry
+def _advance(ring: Any, count: int, rank: int, share: float, lower: Any, scratch: Any, out: Any) -> None:
+    # One point came and at most one went, so the value of a rank is what it was before, or the next one below or above
+    # in the new window. A scan over the window tells which, many pixels at a time.
+    below, same, under, over, second = scratch[0], scratch[1], scratch[2], scratch[3], scratch[4]
+    for y in range(out.shape[0]):
+        pivot, window, line = lower[y], ring[y], out[y]
+        for x in range(pivot.size):
+            below[x], same[x], under[x], over[x], second[x] = 0, 0, 0, 65535, 65535
+        for i in range(count):
+            _count(window[i], pivot, below, same, under, over, second)
+        for x in range(pivot.size):
+            less, upto = np.int32(below[x]), np.int32(below[x]) + np.int32(same[x])
+            low, high = over[x], second[x]
+            if rank < less:
+                low = under[x]
+                high = pivot[x] if upto > less else over[x]
+            elif rank < upto:
+                low = pivot[x]
+                high = pivot[x] if rank + 1 < upto else over[x]
+            pivot[x] = low
+            line[x] = _between(np.float64(low), np.float64(high), share) if share > 0 else np.float32(low)
+
+
+@piece
+def _count(values: Any, pivot: Any, below: Any, same: Any, under: Any, over: Any, second: Any) -> None:
+    # How many values are below the pivot, how many equal it, the highest below it, the two lowest above it.
+    for x in range(pivot.size):
+        value, middle = values[x], pivot[x]
+        below[x] = np.uint16(below[x] + np.uint16(value < middle))
+        same[x] = np.uint16(same[x] + np.uint16(value == middle))
+        under[x] = max(under[x], value if value < middle else np.uint16(0))
+        above = value if value > middle else np.uint16(65535)
+        second[x] = min(second[x], max(over[x], above))
+        over[x] = min(over[x], above)
+
+
+@piece
+def _between(low: float, high: float, share: float) -> Any:
+    # From the nearer end, as NumPy does, so that both ends are met exactly.
+    step = high - low
+    return np.float32(high - step * (1 - share) if share >= 0.5 else low + step * share)
+
+
+@entry
+def _relative_change(image: Any, baseline: Any, background: float, floor: float, out: Any) -> None:
+    for y in range(out.shape[0]):
+        row, before, line = image[y], baseline[y], out[y]
+        for x in range(line.size):
+            ground = np.float64(before[x])
+            line[x] = np.float32((np.float64(row[x]) - ground) / max(ground - background, floor))
