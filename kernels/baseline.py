@@ -155,8 +155,6 @@ class SlidingBaseline:
         place = self.parameters.percentile / 100 * (count - 1)
         rank = min(math.floor(place), count - 1)
         self._ring[:, at] = image
-        if self._points == 1:
-            np.copyto(self._lower, image)
         _advance(self._ring, count, rank, place - rank, self._lower, self._scratch, self.baseline)
 
     def relative_change(self, image: NDArray[np.uint16], out: NDArray[np.float32]) -> None:
@@ -188,7 +186,7 @@ class SlidingBaseline:
 @entry
 def _advance(ring: Any, count: int, rank: int, share: float, lower: Any, scratch: Any, out: Any) -> None:
     # One point came and at most one went, so the value of a rank is what it was before, or the next one below or above
-    # in the new window. A scan over the window tells which, many pixels at a time.
+    # in the new window. A scan over the window tells which, many pixels at a time. With one point any pivot will do.
     below, same, under, over, second = scratch[0], scratch[1], scratch[2], scratch[3], scratch[4]
     for y in range(out.shape[0]):
         pivot, window, line = lower[y], ring[y], out[y]

@@ -1,0 +1,268 @@
+"""Histogram of raw counts, with sums in integers: what variance and percentiles of any set of frames come from."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..stream.errors import RecipeError
+from .columns import Column
+from .compiled import entry, piece
+from .limits import check_number
+
+#: Bins of a histogram.
+BINS: Final = 4096
+#: Widths of a bin, counts. With the widest the bins reach up to 65535.
+WIDTHS: Final = (1, 2, 4, 8, 16)
+#: Binary digits that the widest bin takes away: no count is beyond the last bin then.
+_WIDEST: Final = 4
+#: Pixels whose sums of 16-bit numbers fit 32 bits for certain (65536 · 65535 < 2³²).
+_RUN: Final = 65536
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Parameters of the histogram.
+
+    Attributes
+    ----------
+    width : int, counts
+        Width of a bin: 1, 2, 4, 8 or 16 (default). The last bin has all that is higher, too: with less than 16 that
+        begins at 4095 · ``width``.
+    percentiles : tuple of float, percent
+        Which percentiles a frame's row has, from 0 to 100; default 1, 50, 99.9.
+
+    Raises
+    ------
+    RecipeError
+        If a value is outside its range.
+    """
+
+    width: int = 16
+    percentiles: tuple[float, ...] = (1.0, 50.0, 99.9)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.width, bool) or not isinstance(self.width, int) or self.width not in WIDTHS:
+            raise RecipeError(f"histogram.width is {self.width}", "it must be 1, 2, 4, 8 or 16 counts")
+        for percentile in self.percentiles:
+            check_number("histogram.percentiles", percentile, "percent", 0, 100)
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """What the table of a run holds, one row a frame."""
+        meaning = f"of the pixels at most this many counts; from the histogram, below {self.width} off"
+        return (
+            Column("frame", "int64", "", "number of the frame"),
+            Column("squares", "uint64", "count²", "sum of the squares of all raw counts"),
+            Column("deviation", "float32", "count", "standard deviation of the raw counts over the frame"),
+            *(Column(f"p{p:g}", "uint16", "count", f"{p:g} % {meaning}") for p in self.percentiles),
+        )
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Sums and histogram of some pixels; those of other pixels can be added, in any order.
+
+    Sums are Python integers: a sum of squares leaves 64 bits after 1024 saturated frames of 2048 × 2048.
+
+    Attributes
+    ----------
+    width : int, counts
+        Of a bin.
+    pixels : int
+    low, high : int, counts
+        Smallest and largest; 65535 and 0 of no pixels.
+    total : int, counts
+    squares : int, counts²
+    bins : int64 (`BINS`,)
+        Pixels in each bin.
+    """
+
+    width: int
+    pixels: int = 0
+    low: int = 65535
+    high: int = 0
+    total: int = 0
+    squares: int = 0
+    bins: NDArray[np.int64] = field(default_factory=lambda: np.zeros(BINS, np.int64))
+
+    def merge(self, other: Tally) -> Tally:
+        """Add the tally of other pixels; associative and commutative.
+
+        Raises
+        ------
+        ValueError
+            If the bins have another width.
+        """
+        if self.width != other.width:
+            raise ValueError(f"bins of {self.width} and of {other.width} counts cannot be added")
+        return Tally(
+            self.width,
+            self.pixels + other.pixels,
+            min(self.low, other.low),
+            max(self.high, other.high),
+            self.total + other.total,
+            self.squares + other.squares,
+            self.bins + other.bins,
+        )
+
+    @property
+    def variance(self) -> float:
+        """Mean square deviation, counts²: (n·Σx² - (Σx)²) / n², the difference in integers; 0 of no pixels."""
+        return (self.pixels * self.squares - self.total**2) / max(self.pixels, 1) ** 2
+
+    def percentile(self, percent: float) -> int:
+        """Give the smallest count that at least ``percent`` of the pixels do not exceed.
+
+        NumPy calls it ``inverted_cdf``. Exact with bins of one count, below the last bin; else less than a bin's width
+        off, the pixels of a bin being taken as evenly spread.
+
+        Parameters
+        ----------
+        percent : float
+            From 0 (the smallest) to 100 (the largest).
+
+        Returns
+        -------
+        int, counts
+            0 of no pixels.
+        """
+        if not self.pixels:
+            return 0
+        # As the number is written: 99.9 % of 1000 are 999, though the nearest binary fraction is a little more.
+        rank = max(math.ceil(Fraction(str(percent)) * self.pixels / 100), 1)
+        upto = np.cumsum(self.bins)
+        at = int(np.searchsorted(upto, rank))
+        inside = 2 * (rank - int(upto[at]) + int(self.bins[at])) - 1
+        first = at * self.width
+        # The last bin has no end but the largest count.
+        width = self.high + 1 - first if at == BINS - 1 else self.width
+        count = first + width * inside // (2 * int(self.bins[at]))
+        return min(max(count, self.low), self.high)
+
+
+def tally_reference(pixels: NDArray[np.uint16], width: int) -> Tally:
+    """Tally pixels with NumPy.
+
+    Parameters
+    ----------
+    pixels : uint16, any shape, at least one
+        Raw counts.
+    width : int, counts
+        Of a bin.
+
+    Returns
+    -------
+    Tally
+    """
+    wide = pixels.astype(np.uint64).ravel()
+    bins = np.bincount(np.minimum(pixels.ravel() // width, BINS - 1), minlength=BINS)
+    low, high = int(pixels.min()), int(pixels.max())
+    return Tally(width, pixels.size, low, high, int(wide.sum()), int((wide * wide).sum()), bins.astype(np.int64))
+
+
+class Tallier:
+    """Tallies one frame after another in buffers that are used again. Not for several threads at once.
+
+    Parameters
+    ----------
+    width : int, counts
+        Of a bin.
+    """
+
+    def __init__(self, width: int) -> None:
+        self._width = width
+        self._bins = np.zeros((4, BINS), np.uint32)
+
+    def tally(self, pixels: NDArray[np.uint16]) -> Tally:
+        """Tally a frame, as `tally_reference`, bit for bit.
+
+        Parameters
+        ----------
+        pixels : uint16 (y, x), C-contiguous, below 2³² of them
+            Raw counts; read only.
+
+        Returns
+        -------
+        Tally
+
+        Raises
+        ------
+        ValueError
+            If the array is another.
+        """
+        if pixels.dtype != np.uint16 or pixels.ndim != 2 or not pixels.flags.c_contiguous or not pixels.size:
+            raise ValueError(f"the frame is {pixels.dtype} {pixels.shape}, not C-contiguous uint16 (y, x)")
+        view = pixels.view()
+        view.flags.writeable = False
+        low, high, total, squares = _tally(view, self._width.bit_length() - 1, self._bins)
+        bins = self._bins.sum(axis=0, dtype=np.int64)
+        return Tally(self._width, pixels.size, int(low), int(high), int(total), int(squares), bins)
+
+
+@entry
+def _tally(pixels: Any, shift: int, bins: Any) -> Any:
+    bins[:] = 0
+    low, high = np.uint16(65535), np.uint16(0)
+    total, squares = np.uint64(0), np.uint64(0)
+    for y in range(pixels.shape[0]):
+        row = pixels[y]
+        for start in range(0, row.size, _RUN):
+            run = row[start : start + _RUN]
+            run_low, run_high, run_total, run_squares = _sums(run)
+            low, high = min(low, run_low), max(high, run_high)
+            total, squares = total + run_total, squares + run_squares
+            if shift == _WIDEST:
+                _count(run, bins[0], bins[1], bins[2], bins[3])
+            else:
+                _count_clipped(run, np.uint16(shift), bins[0], bins[1], bins[2], bins[3])
+    return low, high, total, squares
+
+
+@piece
+def _sums(run: Any) -> Any:
+    low, high = np.uint16(65535), np.uint16(0)
+    # The halves of the squares for themselves: 32-bit sums take twice as many pixels at a time as 64-bit ones.
+    total, upper, lower = np.uint32(0), np.uint32(0), np.uint32(0)
+    half, mask = np.uint32(16), np.uint32(65535)
+    for x in range(run.size):
+        count = run[x]
+        low = min(low, count)
+        high = max(high, count)
+        square = np.uint32(np.uint32(count) * np.uint32(count))
+        total = np.uint32(total + np.uint32(count))
+        upper = np.uint32(upper + np.uint32(square >> half))
+        lower = np.uint32(lower + np.uint32(square & mask))
+    return low, high, np.uint64(total), np.uint64(upper) * np.uint64(65536) + np.uint64(lower)
+
+
+@piece
+def _count(run: Any, first: Any, second: Any, third: Any, fourth: Any) -> None:
+    # Neighbours are alike: in one histogram each would wait until the one before it is written.
+    shift, one = np.uint16(_WIDEST), np.uint32(1)
+    full = run.size // 4
+    for x in range(full):
+        first[run[4 * x] >> shift] += one
+        second[run[4 * x + 1] >> shift] += one
+        third[run[4 * x + 2] >> shift] += one
+        fourth[run[4 * x + 3] >> shift] += one
+    for x in range(4 * full, run.size):
+        first[run[x] >> shift] += one
+
+
+@piece
+def _count_clipped(run: Any, shift: Any, first: Any, second: Any, third: Any, fourth: Any) -> None:
+    last, one = np.uint16(BINS - 1), np.uint32(1)
+    full = run.size // 4
+    for x in range(full):
+        first[min(np.uint16(run[4 * x] >> shift), last)] += one
+        second[min(np.uint16(run[4 * x + 1] >> shift), last)] += one
+        third[min(np.uint16(run[4 * x + 2] >> shift), last)] += one
+        fourth[min(np.uint16(run[4 * x + 3] >> shift), last)] += one
+    for x in range(4 * full, run.size):
+        first[min(np.uint16(run[x] >> shift), last)] += one
