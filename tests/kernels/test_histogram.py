@@ -98,7 +98,8 @@ def test_percentiles_are_numpys_where_bins_are_counts(shape, kind, percent, seed
 
 def test_percents_are_taken_as_they_are_written():
     thousand = np.arange(1000, dtype=np.uint16).reshape(1, 1000)
-    assert tally_reference(thousand, 1).percentile(99.9) == 998 == np.percentile(thousand, 99.9, method="inverted_cdf")
+    # NumPy says 999, because 99.9 / 100 · 1000 is a little above 999 in binary.
+    assert tally_reference(thousand, 1).percentile(99.9) == 998
 
 
 def test_percentiles_inside_a_wide_bin_are_spread():

@@ -1,0 +1,335 @@
+"""Hot pixels: Keller's elbow test on a stack, and the list from a dark map.
+
+The elbow test (clusterPT of the Keller-lab chain) looks for pixels that vary along z otherwise than their neighbours,
+or are brighter or darker than them. With D the standard deviation over z, A the mean over z minus the background, and
+med the median over 3 × 3 pixels:
+
+    d1 = |D - med D|        d2 = |(A - med A) / med A|        hot where d1 > elbow(d1) or d2 > elbow(d2)
+
+The whole difference is divided: |A - med A / med A|, as some versions have it, is nearly A itself and lists what is
+bright. Where sources disagree: the border of the median repeats the edge pixels; D is that of all planes, not of a
+sample (a factor, which no elbow sees); a median A between -1 and 1 counts as 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import median_filter
+
+from ..stream.errors import RecipeError
+from .compiled import entry, piece
+from .limits import check_number
+
+#: Most values of a sorted curve that are looked at.
+SAMPLES: Final = 50_000
+#: Most frames whose sums fit: 65536 · 65535 in 32 bits, and frames · Σx² in 64.
+FRAMES: Final = 65536
+
+
+@dataclass(frozen=True)
+class Elbow:
+    """Parameters of the search for hot pixels.
+
+    Attributes
+    ----------
+    background : float, counts
+        What the camera adds, from 0 to 65535, default 100.
+    most : float, percent
+        Most pixels that the elbow test may list, from 0.001 to 100, default 2. A curve without outliers has an elbow,
+        too: on pure noise the test lists 15 to 25 % of all pixels.
+    factor : float
+        k of the dark map's threshold median + k·MAD, from 1 to 1000, default 6.
+
+    Raises
+    ------
+    RecipeError
+        If a value is outside its range.
+    """
+
+    background: float = 100.0
+    most: float = 2.0
+    factor: float = 6.0
+
+    def __post_init__(self) -> None:
+        check_number("elbow.background", self.background, "counts", 0, 65535)
+        check_number("elbow.most", self.most, "percent", 1e-3, 100)
+        check_number("elbow.factor", self.factor, "MAD", 1, 1000)
+
+
+class Outliers(NamedTuple):
+    """What the elbow test found.
+
+    Attributes
+    ----------
+    mask : bool (y, x)
+        Hot pixels.
+    deviation_limit : float, counts
+        elbow(d1).
+    brightness_limit : float
+        elbow(d2).
+    """
+
+    mask: NDArray[np.bool_]
+    deviation_limit: float
+    brightness_limit: float
+
+    def listed(self, parameters: Elbow) -> NDArray[np.int32]:
+        """Give the list that ``hot_pixels.pixels`` takes.
+
+        Returns
+        -------
+        int32 (n, 2)
+            (y, x), sorted.
+
+        Raises
+        ------
+        RecipeError
+            If more pixels are hot than ``most`` allows: then the elbow is that of the noise.
+        """
+        share = 100 * float(self.mask.mean())
+        if share > parameters.most:
+            what = f"the elbow test finds {share:.1f} % of the pixels hot, elbow.most allows {parameters.most:g} %"
+            raise RecipeError(what, "this stack has no clear outliers: list hot pixels from a dark map")
+        return np.argwhere(self.mask).astype(np.int32)
+
+
+def elbow_of(values: NDArray[np.float64]) -> float:
+    """Find the elbow of a sorted curve: the value that is farthest from the chord between the ends.
+
+    The distance along the value axis and the one at right angles to the chord are farthest at the same place. Of more
+    than `SAMPLES` values, that many evenly spaced ranks are taken, both ends among them.
+
+    Parameters
+    ----------
+    values : float64, any shape, at least one, finite
+
+    Returns
+    -------
+    float
+        One of the values; of equally far ones the smallest.
+    """
+    ranked = np.sort(values, axis=None)
+    if ranked.size > SAMPLES:
+        ranked = ranked[np.arange(SAMPLES) * (ranked.size - 1) // (SAMPLES - 1)]
+    chord = np.linspace(ranked[0], ranked[-1], ranked.size)
+    return float(ranked[abs(ranked - chord).argmax()])
+
+
+def elbow_reference(stack: NDArray[np.uint16], parameters: Elbow) -> Outliers:
+    """Test a stack with NumPy and SciPy.
+
+    Parameters
+    ----------
+    stack : uint16 (z, y, x), raw counts
+        At most `FRAMES`.
+    parameters : Elbow
+
+    Returns
+    -------
+    Outliers
+    """
+    wide, count = stack.astype(np.uint64), np.uint64(len(stack))
+    sums, squares = wide.sum(axis=0), (wide * wide).sum(axis=0)
+    deviation = np.sqrt((count * squares - sums * sums).astype(np.float64)) / float(count)
+    brightness = sums / float(count) - parameters.background
+    around, near = (median_filter(image, 3, mode="nearest") for image in (deviation, brightness))
+    return _outliers(abs(deviation - around), abs((brightness - near) / np.maximum(abs(near), 1)))
+
+
+def _outliers(deviation: NDArray[np.float64], brightness: NDArray[np.float64]) -> Outliers:
+    limits = elbow_of(deviation), elbow_of(brightness)
+    return Outliers((deviation > limits[0]) | (brightness > limits[1]), *limits)
+
+
+def dark_outliers(dark: NDArray[np.floating], parameters: Elbow) -> NDArray[np.int32]:
+    """List the pixels of a dark map that are hot: v > median + k·MAD, MAD the median of |v - median|, not rescaled.
+
+    Parameters
+    ----------
+    dark : float (y, x)
+        Variance (or mean) of dark frames of each pixel. What is not finite is hot, and counts for no median.
+    parameters : Elbow
+
+    Returns
+    -------
+    int32 (n, 2)
+        (y, x), sorted.
+
+    Raises
+    ------
+    RecipeError
+        If no value is finite.
+    """
+    values = dark.astype(np.float64)
+    known = values[np.isfinite(values)]
+    if not known.size:
+        raise RecipeError("the dark map has no finite value", "give the variance of dark frames")
+    middle = float(np.median(known))
+    limit = middle + parameters.factor * float(np.median(abs(known - middle)))
+    return np.argwhere(~(np.isfinite(values) & (values <= limit))).astype(np.int32)
+
+
+class StackSums:
+    """Sums over the planes of a stack, in integers; those of other planes can be added, in any order.
+
+    Not for several threads at once.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Frame (y, x), pixels.
+
+    Attributes
+    ----------
+    count : int
+        Planes so far.
+    sums : uint32 (y, x), counts
+    squares : uint64 (y, x), counts²
+    """
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.count = 0
+        self.sums = np.zeros(shape, np.uint32)
+        self.squares = np.zeros(shape, np.uint64)
+
+    def clear(self) -> None:
+        """Forget all planes."""
+        self.count = 0
+        self.sums.fill(0)
+        self.squares.fill(0)
+
+    def add(self, frames: NDArray[np.uint16]) -> None:
+        """Add planes, one or several.
+
+        Parameters
+        ----------
+        frames : uint16 (z, y, x), C-contiguous, raw counts
+            Read only.
+
+        Raises
+        ------
+        ValueError
+            If the array is another, or the planes would be more than `FRAMES`.
+        """
+        if frames.dtype != np.uint16 or frames.shape[1:] != self.sums.shape or not frames.flags.c_contiguous:
+            shape = self.sums.shape
+            raise ValueError(f"the planes are {frames.dtype} {frames.shape}, not C-contiguous uint16 z of {shape}")
+        self._grow(len(frames))
+        view = frames.view()
+        view.flags.writeable = False
+        _add(view, self.sums, self.squares)
+
+    def merge(self, other: StackSums) -> None:
+        """Add the sums of other planes; associative and commutative.
+
+        Raises
+        ------
+        ValueError
+            If the frames are of another size, or the planes would be more than `FRAMES`.
+        """
+        if other.sums.shape != self.sums.shape:
+            raise ValueError(f"sums of {other.sums.shape} cannot be added to those of {self.sums.shape}")
+        self._grow(other.count)
+        self.sums += other.sums
+        self.squares += other.squares
+
+    def _grow(self, more: int) -> None:
+        if self.count + more > FRAMES:
+            raise ValueError(f"the sums of more than {FRAMES} planes do not fit")
+        self.count += more
+
+    def deviation(self) -> NDArray[np.float64]:
+        """Give the standard deviation over z, float64 (y, x), counts: √(n·Σx² - (Σx)²) / n, the difference exact."""
+        out = np.zeros(self.sums.shape)
+        _deviation(self.sums, self.squares, np.uint64(self.count), out)
+        return out
+
+    def mean(self) -> NDArray[np.float64]:
+        """Give the mean over z, float64 (y, x), counts."""
+        return self.sums / np.float64(max(self.count, 1))
+
+    def outliers(self, parameters: Elbow) -> Outliers:
+        """Test the stack, as `elbow_reference`, bit for bit.
+
+        Returns
+        -------
+        Outliers
+
+        Raises
+        ------
+        ValueError
+            If there is no plane.
+        """
+        if not self.count:
+            raise ValueError("a stack without planes cannot be tested")
+        deviation, brightness = self.deviation(), self.mean() - parameters.background
+        _depart(deviation, False)
+        _depart(brightness, True)
+        return _outliers(deviation, brightness)
+
+
+@entry
+def _add(frames: Any, sums: Any, squares: Any) -> None:
+    for y in range(sums.shape[0]):
+        total, square = sums[y], squares[y]
+        for z in range(frames.shape[0]):
+            row = frames[z, y]
+            for x in range(row.size):
+                count = np.uint32(row[x])
+                total[x] = np.uint32(total[x] + count)
+                square[x] += np.uint64(np.uint32(count * count))
+
+
+@entry
+def _deviation(sums: Any, squares: Any, count: Any, out: Any) -> None:
+    planes = np.float64(count)
+    for y in range(out.shape[0]):
+        total, square, line = sums[y], squares[y], out[y]
+        for x in range(line.size):
+            wide = np.uint64(total[x])
+            line[x] = np.sqrt(np.float64(np.uint64(count * square[x] - wide * wide))) / planes
+
+
+@entry
+def _depart(image: Any, relative: bool) -> None:
+    # Puts the distance of every pixel from the median of its 3 × 3 neighbourhood in its place; edge pixels repeat.
+    height, width = image.shape
+    rows = np.empty((3, width + 2))
+    sorted_ = np.empty((3, width + 2))
+    _load(image[0], rows[0])
+    _load(image[0], rows[1])
+    for y in range(height):
+        _load(image[min(y + 1, height - 1)], rows[(y + 2) % 3])
+        _sort_columns(rows[0], rows[1], rows[2], sorted_)
+        _replace(sorted_[0], sorted_[1], sorted_[2], relative, image[y])
+
+
+@piece
+def _load(line: Any, row: Any) -> None:
+    row[1 : line.size + 1] = line
+    row[0], row[line.size + 1] = line[0], line[line.size - 1]
+
+
+@piece
+def _sort_columns(a: Any, b: Any, c: Any, out: Any) -> None:
+    low, middle, high = out[0], out[1], out[2]
+    for x in range(a.size):
+        least, most = min(a[x], b[x]), max(a[x], b[x])
+        low[x], high[x] = min(least, c[x]), max(most, c[x])
+        middle[x] = max(least, min(most, c[x]))
+
+
+@piece
+def _replace(low: Any, middle: Any, high: Any, relative: bool, line: Any) -> None:
+    # The median of nine: the median of the largest low, the median middle and the smallest high of three columns.
+    for x in range(line.size):
+        bottom = max(max(low[x], low[x + 1]), low[x + 2])
+        top = min(min(high[x], high[x + 1]), high[x + 2])
+        a, b, c = middle[x], middle[x + 1], middle[x + 2]
+        centre = max(min(a, b), min(max(a, b), c))
+        median = max(min(bottom, top), min(max(bottom, top), centre))
+        line[x] = abs((line[x] - median) / max(abs(median), 1.0)) if relative else abs(line[x] - median)

@@ -1,0 +1,238 @@
+"""Hot pixels of a stack and of a dark map: both forms bit for bit, planted pixels found, noise refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import example, given
+from hypothesis import strategies as st
+from octostream.kernels import elbow as module
+from octostream.kernels.elbow import (
+    FRAMES,
+    SAMPLES,
+    Elbow,
+    Outliers,
+    StackSums,
+    dark_outliers,
+    elbow_of,
+    elbow_reference,
+)
+from octostream.kernels.recipe import Recipe
+from octostream.stream.errors import RecipeError
+from scipy.io import loadmat
+from scipy.ndimage import gaussian_filter, median_filter
+from scipy.stats import median_abs_deviation
+
+DATA = Path(__file__).parents[2].parent / "shared" / "data"
+shapes = st.tuples(st.integers(1, 9), st.integers(1, 20), st.integers(1, 40))
+kinds = st.sampled_from(["any", "dim", "dark", "full", "falling", "ends"])
+
+
+def stack_of(shape, kind, seed):
+    rng = np.random.default_rng(seed)
+    if kind == "dim":
+        return rng.poisson(103, shape).astype(np.uint16)
+    if kind in ("dark", "full"):
+        return np.full(shape, 65535 if kind == "full" else 0, np.uint16)
+    if kind == "falling":
+        return (65535 - np.arange(np.prod(shape)) % 65536).astype(np.uint16).reshape(shape)
+    if kind == "ends":
+        return rng.choice(np.array([0, 1, 65534, 65535], np.uint16), shape)
+    return rng.integers(0, 65536, shape, dtype=np.uint16)
+
+
+def scene_of(shape, seed, hot=(), dead=()):
+    """Give a smooth scene with photon noise; hot pixels flicker high, dead ones stay at the offset."""
+    rng = np.random.default_rng(seed)
+    light = gaussian_filter(rng.random(shape), (2, 6, 6)) * 400
+    stack = 100 + rng.poisson(light) + rng.normal(0, 1.5, shape)
+    for y, x in hot:
+        stack[:, y, x] = 900 + rng.normal(0, 300, shape[0])
+    for y, x in dead:
+        stack[:, y, x] = 100
+    return stack.clip(0, 65535).astype(np.uint16)
+
+
+def sums_of(stack):
+    sums = StackSums(stack.shape[1:])
+    sums.add(stack)
+    return sums
+
+
+@given(shapes, kinds, st.integers(0, 99), st.sampled_from([0.0, 100.0, 40000.5]), st.data())
+@example((1, 1, 1), "ends", 0, 100.0, None)
+@example((7, 1, 40), "any", 0, 100.0, None)
+@example((7, 20, 1), "any", 0, 100.0, None)
+def test_both_forms_are_equal_bit_for_bit_however_planes_came(shape, kind, seed, background, data):
+    stack = stack_of(shape, kind, seed)
+    stack.flags.writeable = False
+    parameters = Elbow(background=background)
+    order = np.random.default_rng(seed).permutation(len(stack))
+    cut = 0 if data is None else data.draw(st.integers(0, len(stack)))
+    sums = StackSums(shape[1:])
+    for z in order[:cut]:
+        sums.add(stack[z : z + 1])
+    sums.merge(sums_of(stack[order[cut:]]))
+    got, exact = sums.outliers(parameters), elbow_reference(stack, parameters)
+    assert got[1:] == exact[1:]
+    assert (got.mask == exact.mask).all()
+    assert sums.deviation() == pytest.approx(stack.std(axis=0, dtype=np.float64), rel=1e-9, abs=1e-6)
+    assert sums.mean() == pytest.approx(stack.mean(axis=0, dtype=np.float64), rel=1e-12)
+    sums.clear()
+    sums.add(stack)
+    assert (sums.outliers(parameters).mask == exact.mask).all()
+
+
+def test_sums_of_the_most_planes_are_exact():
+    plane = np.array([[[65535, 0, 1]]], np.uint16)
+    sums = StackSums((1, 3))
+    sums.add(np.broadcast_to(plane, (FRAMES - 1, 1, 3)).copy())
+    other = StackSums((1, 3))
+    other.add(plane - np.uint16(1))
+    sums.merge(other)
+    assert sums.deviation()[0] == pytest.approx([1 / 256, 65535 / 256, 1 / 256], rel=1e-4)
+    for more in (lambda: sums.add(plane), lambda: sums.merge(other)):
+        with pytest.raises(ValueError, match="more than 65536 planes"):
+            more()
+    assert sums.count == FRAMES
+
+
+def test_planted_pixels_are_found():
+    hot, dead = [(5, 7), (5, 8), (30, 41), (63, 95), (0, 0)], [(12, 50), (40, 3)]
+    stack = scene_of((40, 64, 96), 1, hot, dead)
+    parameters = Elbow()
+    found = sums_of(stack).outliers(parameters).listed(parameters)
+    assert found.dtype == np.int32
+    places = set(map(tuple, found.tolist()))
+    assert set(hot + dead) <= places
+    assert len(places) < 0.01 * stack[0].size
+    recipe = Recipe.load("lightsheet", [f"hot_pixels.pixels={found.tolist()}"])
+    assert recipe.resolve((64, 96))
+
+
+def test_the_whole_difference_is_divided():
+    # A bright spot is not hot. With |A - med A / med A| its middle would be.
+    stack = np.full((5, 41, 41), 110, np.uint16)
+    y, x = np.mgrid[:41, :41] - 20
+    stack += np.rint(2000 * np.exp(-(y**2 + x**2) / 50)).astype(np.uint16)
+    stack[:, 3, 4] += 100
+    assert np.argwhere(sums_of(stack).outliers(Elbow()).mask).tolist() == [[3, 4]]
+
+
+def test_noise_alone_is_refused_and_a_flat_stack_lists_nothing():
+    noise = stack_of((30, 100, 100), "dim", 0)
+    found = sums_of(noise).outliers(Elbow())
+    assert 0.02 < found.mask.mean() < 0.4
+    with pytest.raises(RecipeError, match=r"finds [0-9.]+ % of the pixels hot, elbow.most allows 2 %: .* dark map"):
+        found.listed(Elbow())
+    assert len(found.listed(Elbow(most=100))) == found.mask.sum()
+    assert sums_of(np.full((3, 9, 9), 500, np.uint16)).outliers(Elbow()).listed(Elbow()).shape == (0, 2)
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=60))
+def test_the_elbow_is_farthest_from_the_chord(values):
+    ranked = sorted(values)
+    got = elbow_of(np.array(values))
+    ends = np.array([0.0, len(ranked) - 1]), np.array([ranked[0], ranked[-1]])
+    along = np.array([ends[0][1] - ends[0][0], ends[1][1] - ends[1][0]])
+    off = [abs(along[0] * (v - ends[1][0]) - along[1] * i) for i, v in enumerate(ranked)]
+    # At right angles to the chord, as it is told; ties within rounding may go either way.
+    assert max(off) - max(d for d, v in zip(off, ranked, strict=True) if v == got) <= 1e-9 * max(off)
+
+
+def test_a_long_curve_is_sampled_at_even_ranks_with_both_ends():
+    curve = np.append(10 * np.linspace(0, 1, 200_001) ** 8, 1000.0)
+    ranks = np.floor(np.linspace(0, curve.size - 1, SAMPLES) + 1e-9).astype(int)
+    assert len(set(ranks)) == SAMPLES
+    sampled = curve[ranks]
+    chord = np.linspace(sampled[0], sampled[-1], SAMPLES)
+    assert sampled[-1] == 1000
+    # Without the last value the elbow would be far down the curve.
+    assert sampled[abs(sampled - chord).argmax()] > 9.9
+    assert elbow_of(np.random.default_rng(0).permutation(curve)) == sampled[abs(sampled - chord).argmax()]
+
+
+@given(st.integers(1, 30), st.integers(1, 30), st.integers(0, 99), st.booleans())
+def test_the_median_is_scipys(height, width, seed, relative):
+    rng = np.random.default_rng(seed)
+    image = rng.choice([0.25, 0.5, 3.0, -7.5, 40.0], (height, width)) if seed % 2 else rng.normal(0, 9, (height, width))
+    near = median_filter(image, 3, mode="nearest")
+    exact = abs((image - near) / np.maximum(abs(near), 1)) if relative else abs(image - near)
+    module._depart(image, relative)
+    assert (image == exact).all()
+
+
+@given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 99), st.floats(1, 20))
+def test_the_dark_list_is_median_and_mad(height, width, seed, factor):
+    dark = np.random.default_rng(seed).exponential(4, (height, width))
+    limit = np.median(dark) + factor * median_abs_deviation(dark, axis=None)
+    assert dark_outliers(dark, Elbow(factor=factor)).tolist() == np.argwhere(dark > limit).tolist()
+    assert (dark_outliers(np.full((height, width), 4.5), Elbow()).size) == 0
+
+
+def test_what_is_not_known_is_hot():
+    dark = np.array([[4, np.nan, 5], [np.inf, 4.5, -np.inf]])
+    assert dark_outliers(dark, Elbow()).tolist() == [[0, 1], [1, 0], [1, 2]]
+    with pytest.raises(RecipeError, match="no finite value"):
+        dark_outliers(np.full((3, 3), np.nan), Elbow())
+
+
+def test_the_recorded_variance_map():
+    path = DATA / "scmos_variance.mat"
+    if not path.exists():
+        pytest.skip(f"{path} is not there")
+    variance = loadmat(path)["varsub"]
+    found = dark_outliers(variance, Elbow())
+    y, x = found.T
+    assert (variance > 100).sum() <= len(found) < 0.2 * variance.size
+    assert variance[y, x].min() > np.median(variance)
+    assert set(map(tuple, np.argwhere(variance > 100).tolist())) <= set(map(tuple, found.tolist()))
+
+
+def test_a_recorded_stack_with_planted_pixels():
+    path = DATA / "lattice_lightsheet_raw.tif"
+    if not path.exists():
+        pytest.skip(f"{path} is not there")
+    stack = tifffile.imread(path)
+    rng = np.random.default_rng(0)
+    planted = {(10, 10), (200, 100), (319, 255), (160, 128)}
+    for y, x in planted:
+        stack[:, y, x] = rng.integers(200, 4000, len(stack))
+    parameters = Elbow(background=98)
+    found = {tuple(p) for p in sums_of(stack).outliers(parameters).listed(parameters).tolist()}
+    assert planted <= found
+    assert len(found) < 0.01 * stack[0].size
+
+
+def test_what_does_not_fit_is_refused():
+    sums = StackSums((4, 6))
+    with pytest.raises(ValueError, match="without planes"):
+        sums.outliers(Elbow())
+    image = np.zeros((2, 4, 6), np.uint16)
+    for wrong in (image[0], image[:, :3], image.astype(np.int16), np.zeros((2, 4, 12), np.uint16)[:, :, ::2]):
+        with pytest.raises(ValueError, match="not C-contiguous uint16 z of"):
+            sums.add(wrong)
+    with pytest.raises(ValueError, match=r"sums of \(4, 5\) cannot be added"):
+        sums.merge(StackSums((4, 5)))
+    assert sums.count == 0
+    assert Outliers(np.zeros((2, 2), bool), 0.0, 0.0).listed(Elbow()).shape == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"background": -1}, "elbow.background is -1: it must be a number of counts from 0 to 65535"),
+        ({"most": 0}, "elbow.most is 0"),
+        ({"most": 101}, "elbow.most is 101"),
+        ({"factor": float("nan")}, "elbow.factor is nan"),
+        ({"factor": 0.5}, "elbow.factor is 0.5: it must be a number of MAD from 1 to 1000"),
+    ],
+)
+def test_parameters_outside_their_range_are_refused(values, words):
+    with pytest.raises(RecipeError) as caught:
+        Elbow(**values)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
