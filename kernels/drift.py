@@ -222,7 +222,7 @@ def _vertex(values: NDArray[np.floating]) -> float:
 
 
 class DriftMeter:
-    """Measures images against one reference, in float32, with buffers that are used again.
+    """Measures images against one reference, in float32, with buffers that are used again but for SciPy's spectra.
 
     The reference is one image that every worker has: the first of its block. Blocks are linked afterwards, from the
     first images of consecutive blocks, by `accumulate`; so it does not matter who measured what. Not for several

@@ -42,7 +42,8 @@ class Elbow:
         Most pixels that the elbow test may list, from 0.001 to 100, default 2. A curve without outliers has an elbow,
         too: on pure noise the test lists 15 to 25 % of all pixels.
     factor : float
-        k of the dark map's threshold median + k·MAD, from 1 to 1000, default 6.
+        k of the dark map's threshold median + k·MAD, from 1 to 1000, default 6. Variance maps of sCMOS cameras have
+        long tails: of a recorded one 6 lists 15 % of the pixels, 100 lists 2 %.
 
     Raises
     ------
