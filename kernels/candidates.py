@@ -11,22 +11,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, maximum_filter
+from scipy.ndimage import maximum_filter
 
 from .cells import cells_shape, mean_cells, mean_cells_reference
 from .compiled import entry, piece
 from .events import ROW, Events
-
-#: Where a Gaussian ends, standard deviations.
-_TRUNCATE: Final = 4.0
+from .gaussian import half_kernel, smooth, smooth_reference
 
 
-def smooth_reference(image: NDArray[np.uint16], parameters: Events) -> NDArray[np.float64]:
-    """Average an image over cells and smooth it with a Gaussian (SciPy's, cut at 4 sigma, edges repeated).
+def smoothed_reference(image: NDArray[np.uint16], parameters: Events) -> NDArray[np.float64]:
+    """Average an image over cells and smooth it.
 
     Parameters
     ----------
@@ -38,8 +36,7 @@ def smooth_reference(image: NDArray[np.uint16], parameters: Events) -> NDArray[n
     -------
     float64 (y', x')
     """
-    cells = mean_cells_reference(image, parameters.bin).astype(np.float64)
-    return gaussian_filter(cells, parameters.sigma / parameters.bin, mode="nearest", truncate=_TRUNCATE)
+    return smooth_reference(mean_cells_reference(image, parameters.bin), parameters.sigma / parameters.bin)
 
 
 def change_reference(now: NDArray[Any], before: NDArray[Any], parameters: Events) -> NDArray[np.float64]:
@@ -94,7 +91,7 @@ def events_reference(
     -------
     array of `ROW`, by frame, then in reading order
     """
-    smoothed = {number: smooth_reference(image, parameters) for number, image in frames.items()}
+    smoothed = {number: smoothed_reference(image, parameters) for number, image in frames.items()}
     rows = []
     for number in sorted(smoothed):
         if number - parameters.lag in smoothed:
@@ -199,7 +196,7 @@ class EventFinder:
         self._sensor, self._scale = sensor, scale
         self._shape = cells_shape(sensor, scale)
         shape = cells_shape(self._shape, parameters.bin)
-        self._weights = _weights(parameters.sigma / parameters.bin)
+        self._weights = half_kernel(parameters.sigma / parameters.bin)
         self._cells, self._change = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
         # Candidates are more than the reach apart, so there cannot be more.
         most = -(-shape[0] // (parameters.reach + 1)) * -(-shape[1] // (parameters.reach + 1))
@@ -261,7 +258,7 @@ class EventFinder:
         return EventPart(self._frames, _in_order(self._tables), edges)
 
     def smooth(self, image: NDArray[np.uint16], out: NDArray[np.float32]) -> None:
-        """Average over cells and smooth, as `smooth_reference`.
+        """Average over cells and smooth, as `smoothed_reference`.
 
         Parameters
         ----------
@@ -279,7 +276,7 @@ class EventFinder:
         view = image.view()
         view.flags.writeable = False
         mean_cells(view, self.parameters.bin, self._cells)
-        _smooth(self._cells, self._weights, out)
+        smooth(self._cells, self._weights, out)
 
     def compare(self, number: int, now: NDArray[np.float32], before: NDArray[np.float32]) -> NDArray[Any]:
         """Find the candidates of a frame, as `candidates_reference` of `change_reference`.
@@ -303,40 +300,6 @@ class EventFinder:
         table["y"], table["x"] = to_sensor(found, self._sensor, self._scale * known.bin).T
         table["score"] = self._change[found[:, 0], found[:, 1]]
         return table
-
-
-def _weights(sigma: float) -> NDArray[np.float32]:
-    # One half of the kernel, the middle first.
-    at = np.arange(int(_TRUNCATE * sigma + 0.5) + 1)
-    weights = np.exp(-0.5 * (at / max(sigma, 1e-9)) ** 2)
-    return (weights / (2 * weights.sum() - 1)).astype(np.float32)
-
-
-@entry
-def _smooth(cells: Any, weights: Any, out: Any) -> None:
-    height, width = cells.shape
-    reach = weights.size - 1
-    padded = np.empty(width + 2 * reach, np.float32)
-    row = padded[reach : reach + width]
-    for y in range(height):
-        line = cells[y]
-        for x in range(width):
-            row[x] = weights[0] * line[x]
-        for i in range(1, reach + 1):
-            _add_pair(cells[max(y - i, 0)], cells[min(y + i, height - 1)], weights[i], row)
-        padded[:reach] = row[0]
-        padded[reach + width :] = row[width - 1]
-        line = out[y]
-        for x in range(width):
-            line[x] = weights[0] * row[x]
-        for i in range(1, reach + 1):
-            _add_pair(padded[reach - i : reach - i + width], padded[reach + i : reach + i + width], weights[i], line)
-
-
-@piece
-def _add_pair(one: Any, other: Any, weight: Any, out: Any) -> None:
-    for x in range(out.size):
-        out[x] += weight * (one[x] + other[x])
 
 
 @entry

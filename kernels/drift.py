@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
 from scipy.ndimage import maximum_filter
 
 from ..stream.errors import RecipeError
-from .cells import cells_shape, check_side, mean_cells, mean_cells_reference
+from .cells import cells_shape, check_side, mean_cells_reference
 from .columns import Column
-from .compiled import entry
 from .limits import check_number
 
 #: Quality where there is no second peak to speak of.
 BEST: Final = 1e6
 #: Brings sums of 16-bit counts into a range whose fourth powers still fit float32; a power of two, so exact.
-_SCALE: Final = 2.0**-16
+SCALE: Final = 2.0**-16
 
 #: What the table of a run holds, one row for every image that was measured.
 COLUMNS: Final = (
@@ -175,7 +173,7 @@ def drift_reference(image: NDArray[np.uint16], reference: NDArray[np.uint16], pa
 def _spectrum_reference(image: NDArray[np.uint16], parameters: Drift) -> NDArray[np.complex128]:
     cells = mean_cells_reference(image, parameters.bin).astype(np.float64) - image.mean(dtype=np.float64)
     y, x = cells.shape
-    return np.fft.rfft2(cells * taper(y, parameters.taper)[:, None] * taper(x, parameters.taper) * _SCALE)
+    return np.fft.rfft2(cells * taper(y, parameters.taper)[:, None] * taper(x, parameters.taper) * SCALE)
 
 
 def peak_of(window: NDArray[np.floating], side: int) -> Shift:
@@ -219,117 +217,6 @@ def _vertex(values: NDArray[np.floating]) -> float:
     bend = 2 * b - a - c
     # At the border of the window a neighbour may be higher than the peak; three values tell no more than half a cell.
     return 0.0 if bend <= 0 else min(max((c - a) / (2 * bend), -0.5), 0.5)
-
-
-class DriftMeter:
-    """Measures images against one reference, in float32, with buffers that are used again but for SciPy's spectra.
-
-    The reference is one image that every worker has: the first of its block. Blocks are linked afterwards, from the
-    first images of consecutive blocks, by `accumulate`; so it does not matter who measured what. Not for several
-    threads at once.
-
-    Parameters
-    ----------
-    parameters : Drift
-    shape : tuple of int
-        Image (y, x), pixels.
-    """
-
-    def __init__(self, parameters: Drift, shape: tuple[int, int]) -> None:
-        self._parameters = parameters
-        self._shape = shape
-        self._cells = np.zeros(cells_shape(shape, parameters.bin), np.float32)
-        size = self._cells.shape
-        self._fade_y = (taper(size[0], parameters.taper) * _SCALE).astype(np.float32)
-        self._fade_x = taper(size[1], parameters.taper).astype(np.float32)
-        self._band = band_pass((size[0], size[1]), parameters).astype(np.float32)
-        self._reach = window_reach((size[0], size[1]), parameters)
-        self._columns = np.arange(-self._reach[1] - 1, self._reach[1] + 2) % size[1]
-        self._rows = np.arange(-self._reach[0] - 1, self._reach[0] + 2) % size[0]
-        self._product = np.zeros(self._band.shape, np.complex64)
-        self._reference: NDArray[np.complex64] | None = None
-
-    def refer_to(self, image: NDArray[np.uint16]) -> None:
-        """Make an image the reference.
-
-        Parameters
-        ----------
-        image : uint16 (y, x), C-contiguous
-        """
-        self._reference = self._spectrum(image)
-
-    def measure(self, image: NDArray[np.uint16]) -> Shift:
-        """Measure an image against the reference, as `drift_reference`.
-
-        Parameters
-        ----------
-        image : uint16 (y, x), C-contiguous
-            Read only.
-
-        Returns
-        -------
-        Shift
-
-        Raises
-        ------
-        ValueError
-            If there is no reference yet, or the image has another shape or type.
-        """
-        if self._reference is None:
-            raise ValueError("there is no reference to measure against")
-        total = _multiply(self._spectrum(image), self._reference, self._product)
-        if total == 0:
-            return Shift(0.0, 0.0, 0.0, False)
-        _whiten(self._product, self._band, self._parameters.regularisation * total / self._product.size)
-        # Only the rows of the search window go through the second transform.
-        rows = np.asarray(fft.ifft(self._product, axis=0, overwrite_x=True))[self._rows]
-        window = np.asarray(fft.irfft(rows, self._cells.shape[1], axis=1))[:, self._columns]
-        return peak_of(window, self._parameters.bin)
-
-    def _spectrum(self, image: NDArray[np.uint16]) -> NDArray[np.complex64]:
-        if image.dtype != np.uint16 or image.shape != self._shape or not image.flags.c_contiguous:
-            raise ValueError(f"the image is {image.dtype} {image.shape}, not C-contiguous uint16 {self._shape}")
-        view = image.view()
-        view.flags.writeable = False
-        total = mean_cells(view, self._parameters.bin, self._cells)
-        _fade(self._cells, total / image.size, self._fade_y, self._fade_x)
-        return np.asarray(fft.fft(fft.rfft(self._cells, axis=1), axis=0, overwrite_x=True))
-
-
-@entry
-def _fade(cells: Any, mean: float, fade_y: Any, fade_x: Any) -> None:
-    for y in range(cells.shape[0]):
-        row, weight = cells[y], fade_y[y]
-        for x in range(row.size):
-            row[x] = np.float32(np.float64(row[x]) - mean) * weight * fade_x[x]
-
-
-@entry
-def _multiply(image: Any, reference: Any, out: Any) -> Any:
-    # Gives the sum of amplitudes; row by row, always in the same order.
-    amplitude = np.empty(out.shape[1], np.float32)
-    total = 0.0
-    for y in range(out.shape[0]):
-        a, b, product = image[y], reference[y], out[y]
-        for x in range(product.size):
-            real = a[x].real * b[x].real + a[x].imag * b[x].imag
-            imag = a[x].imag * b[x].real - a[x].real * b[x].imag
-            product[x] = np.complex64(complex(real, imag))
-            amplitude[x] = np.sqrt(real * real + imag * imag)
-        for x in range(product.size):
-            total += amplitude[x]
-    return total
-
-
-@entry
-def _whiten(product: Any, band: Any, floor: float) -> None:
-    least = np.float32(floor)
-    for y in range(product.shape[0]):
-        row, response = product[y], band[y]
-        for x in range(row.size):
-            real, imag = row[x].real, row[x].imag
-            weight = response[x] / (np.sqrt(real * real + imag * imag) + least)
-            row[x] = np.complex64(complex(real * weight, imag * weight))
 
 
 def accumulate(links: NDArray[np.float64], key: NDArray[np.int64], shifts: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from octostream.kernels.drift import (
     BEST,
     Drift,
-    DriftMeter,
     Shift,
     accumulate,
     band_pass,
@@ -21,6 +20,7 @@ from octostream.kernels.drift import (
     peak_of,
     taper,
 )
+from octostream.kernels.drift_meter import DriftMeter
 from octostream.kernels.translation import translate
 from octostream.stream.errors import RecipeError
 from scipy.ndimage import fourier_shift, gaussian_filter, zoom

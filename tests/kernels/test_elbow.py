@@ -11,16 +11,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from octostream.kernels import elbow as module
 from octostream.kernels.elbow import (
-    FRAMES,
     SAMPLES,
     Elbow,
     Outliers,
-    StackSums,
     dark_outliers,
     elbow_of,
     elbow_reference,
+    find_outliers,
 )
 from octostream.kernels.recipe import Recipe
+from octostream.kernels.stack_sums import PLANES, StackSums
 from octostream.stream.errors import RecipeError
 from scipy.io import loadmat
 from scipy.ndimage import gaussian_filter, median_filter
@@ -76,20 +76,20 @@ def test_both_forms_are_equal_bit_for_bit_however_planes_came(shape, kind, seed,
     for z in order[:cut]:
         sums.add(stack[z : z + 1])
     sums.merge(sums_of(stack[order[cut:]]))
-    got, exact = sums.outliers(parameters), elbow_reference(stack, parameters)
+    got, exact = find_outliers(sums, parameters), elbow_reference(stack, parameters)
     assert got[1:] == exact[1:]
     assert (got.mask == exact.mask).all()
     assert sums.deviation() == pytest.approx(stack.std(axis=0, dtype=np.float64), rel=1e-9, abs=1e-6)
     assert sums.mean() == pytest.approx(stack.mean(axis=0, dtype=np.float64), rel=1e-12)
     sums.clear()
     sums.add(stack)
-    assert (sums.outliers(parameters).mask == exact.mask).all()
+    assert (find_outliers(sums, parameters).mask == exact.mask).all()
 
 
 def test_sums_of_the_most_planes_are_exact():
     plane = np.array([[[65535, 0, 1]]], np.uint16)
     sums = StackSums((1, 3))
-    sums.add(np.broadcast_to(plane, (FRAMES - 1, 1, 3)).copy())
+    sums.add(np.broadcast_to(plane, (PLANES - 1, 1, 3)).copy())
     other = StackSums((1, 3))
     other.add(plane - np.uint16(1))
     sums.merge(other)
@@ -97,14 +97,14 @@ def test_sums_of_the_most_planes_are_exact():
     for more in (lambda: sums.add(plane), lambda: sums.merge(other)):
         with pytest.raises(ValueError, match="more than 65536 planes"):
             more()
-    assert sums.count == FRAMES
+    assert sums.count == PLANES
 
 
 def test_planted_pixels_are_found():
     hot, dead = [(5, 7), (5, 8), (30, 41), (63, 95), (0, 0)], [(12, 50), (40, 3)]
     stack = scene_of((40, 64, 96), 1, hot, dead)
     parameters = Elbow()
-    found = sums_of(stack).outliers(parameters).listed(parameters)
+    found = find_outliers(sums_of(stack), parameters).listed(parameters)
     assert found.dtype == np.int32
     places = set(map(tuple, found.tolist()))
     assert set(hot + dead) <= places
@@ -119,17 +119,17 @@ def test_the_whole_difference_is_divided():
     y, x = np.mgrid[:41, :41] - 20
     stack += np.rint(2000 * np.exp(-(y**2 + x**2) / 50)).astype(np.uint16)
     stack[:, 3, 4] += 100
-    assert np.argwhere(sums_of(stack).outliers(Elbow()).mask).tolist() == [[3, 4]]
+    assert np.argwhere(find_outliers(sums_of(stack), Elbow()).mask).tolist() == [[3, 4]]
 
 
 def test_noise_alone_is_refused_and_a_flat_stack_lists_nothing():
     noise = stack_of((30, 100, 100), "dim", 0)
-    found = sums_of(noise).outliers(Elbow())
+    found = find_outliers(sums_of(noise), Elbow())
     assert 0.02 < found.mask.mean() < 0.4
     with pytest.raises(RecipeError, match=r"finds [0-9.]+ % of the pixels hot, elbow.most allows 2 %: .* dark map"):
         found.listed(Elbow())
     assert len(found.listed(Elbow(most=100))) == found.mask.sum()
-    assert sums_of(np.full((3, 9, 9), 500, np.uint16)).outliers(Elbow()).listed(Elbow()).shape == (0, 2)
+    assert find_outliers(sums_of(np.full((3, 9, 9), 500, np.uint16)), Elbow()).listed(Elbow()).shape == (0, 2)
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=60))
@@ -202,7 +202,7 @@ def test_a_recorded_stack_with_planted_pixels():
     for y, x in planted:
         stack[:, y, x] = rng.integers(200, 4000, len(stack))
     parameters = Elbow(background=98)
-    found = {tuple(p) for p in sums_of(stack).outliers(parameters).listed(parameters).tolist()}
+    found = {tuple(p) for p in find_outliers(sums_of(stack), parameters).listed(parameters).tolist()}
     assert planted <= found
     assert len(found) < 0.01 * stack[0].size
 
@@ -210,7 +210,7 @@ def test_a_recorded_stack_with_planted_pixels():
 def test_what_does_not_fit_is_refused():
     sums = StackSums((4, 6))
     with pytest.raises(ValueError, match="without planes"):
-        sums.outliers(Elbow())
+        find_outliers(sums, Elbow())
     image = np.zeros((2, 4, 6), np.uint16)
     for wrong in (image[0], image[:, :3], image.astype(np.int16), np.zeros((2, 4, 12), np.uint16)[:, :, ::2]):
         with pytest.raises(ValueError, match="not C-contiguous uint16 z of"):

@@ -12,7 +12,7 @@ from octostream.kernels.candidates import (
     candidates_reference,
     change_reference,
     events_reference,
-    smooth_reference,
+    smoothed_reference,
     to_sensor,
 )
 from octostream.kernels.cells import cells_shape
@@ -60,7 +60,7 @@ def test_images_are_smoothed_as_scipy_does(shape, side, sigma, seed, flat):
     finder = EventFinder(parameters, shape)
     out = np.full(cells_shape(shape, side), np.nan, np.float32)
     finder.smooth(image, out)
-    np.testing.assert_allclose(out, smooth_reference(image, parameters), rtol=1e-5)
+    np.testing.assert_allclose(out, smoothed_reference(image, parameters), rtol=1e-5)
 
 
 values = st.sampled_from([100.0, 100.5, 110.0, 120.0, 120.0001, 150.0, 40000.0, 0.0])
