@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels.recipe import Recipe
@@ -52,7 +52,7 @@ class ReservingWriter:
     data: Path
     reserve_bytes: int
 
-    def write(self, block: Block, parts: Mapping[str, NDArray[np.uint16]]) -> int:
+    def write(self, block: Block, parts: Mapping[str, NDArray[Any]]) -> int:
         """Write, or raise ``NoSpaceError``."""
         need = sum(p.nbytes for p in parts.values())
         check_space(self.data, need, reserve_of(free_bytes(self.data)[1], self.reserve_bytes))

@@ -27,7 +27,7 @@ def work(task: Task) -> Measurement:
     bank, reduction = task.workload.bank(), task.workload.reduction(task.seconds)
     plan = reduction.plan
     target = task.folder / "acquire.zarr"
-    array = array_settings(plan, len(reduction.levels) if task.options["pyramid"] else 0)
+    array = array_settings(plan, len(reduction.lane.levels) if task.options["pyramid"] else 0)
     frames = 0
     with Meter({"process": [os.getpid()]}) as meter:
         stream = aqz.ZarrStream(aqz.StreamSettings(store_path=str(target), arrays=[array]))

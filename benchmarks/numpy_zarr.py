@@ -33,7 +33,7 @@ def work(task: Task) -> Measurement:
     store = NumpyStore(task.folder / STORE, plan, reduction.products)
     with Meter({"process": [os.getpid()]}) as meter:
         numbers = frame_numbers(plan, task.seconds)
-        frames = _record(bank, plan, numbers, store, levels=len(reduction.levels), tuned=task.options["tuned"])
+        frames = _record(bank, plan, numbers, store, levels=len(reduction.lane.levels), tuned=task.options["tuned"])
     return Measurement(
         frames=frames,
         seconds=meter.seconds,

@@ -17,7 +17,7 @@ from .recipe import Recipe
 
 @dataclass(frozen=True)
 class Constants:
-    """What the lightsheet reductions compute with.
+    """What the pass over the raw frame computes with; where a recipe leaves a step out, what does nothing.
 
     Attributes
     ----------
@@ -31,6 +31,8 @@ class Constants:
         Counts.
     until : int
         Largest side of the last pyramid level, pixels.
+    along : tuple of str
+        Axes that the projections look along.
     """
 
     offset: float | NDArray[np.float32]
@@ -39,6 +41,7 @@ class Constants:
     factor: int
     pedestal: float
     until: int
+    along: tuple[str, ...]
 
     @classmethod
     def of(cls, recipe: Recipe, frame_shape: tuple[int, int], maps: Mapping[str, NDArray[Any]]) -> Constants:
@@ -62,21 +65,21 @@ class Constants:
         RecipeError
             If an array is missing, is not the one referred to, or does not fit the frames.
         """
-        values: dict[str, Any] = {key: _constant(recipe, key, frame_shape, maps) for key in recipe.values}
         return cls(
-            offset=values["calibrate.offset"],
-            gain=values["calibrate.gain"],
-            hot_pixels=values[HOT_PIXELS],
-            factor=values["bin.factor"],
-            pedestal=float(values["encode.pedestal"]),
-            until=values["pyramid.until"],
+            offset=_constant(recipe, "calibrate.offset", frame_shape, maps, 0),
+            gain=_constant(recipe, "calibrate.gain", frame_shape, maps, 1),
+            hot_pixels=_constant(recipe, HOT_PIXELS, frame_shape, maps, ()),
+            factor=recipe.values.get("bin.factor", 1),
+            pedestal=float(recipe.values.get("encode.pedestal", 0)),
+            until=recipe.values.get("pyramid.until", max(frame_shape)),
+            along=recipe.values.get("projections.along", ()),
         )
 
 
 def _constant(
-    recipe: Recipe, key: str, frame_shape: tuple[int, int], maps: Mapping[str, NDArray[Any]]
-) -> int | float | NDArray[Any]:
-    value = recipe.values[key]
+    recipe: Recipe, key: str, frame_shape: tuple[int, int], maps: Mapping[str, NDArray[Any]], without: Any
+) -> Any:
+    value = recipe.values.get(key, without)
     if isinstance(value, MapFile):
         raise RecipeError(f"{key} of recipe '{recipe.name}' is still a file", "resolve the recipe at the agent")
     if isinstance(value, MapReference):

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 
 from ..stream.errors import RecipeError
+from ..stream.tables import Column
 from .cells import cells_shape, check_side, mean_cells_reference
-from .columns import Column
 from .limits import check_number
 
 #: Quality where there is no second peak to speak of.

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..stream.errors import RecipeError
+from ..stream.tables import Column
 from .cells import check_side
-from .columns import Column
 from .limits import check_number, check_whole
 
 #: What the table of a run holds, one row an event. Candidates have the same columns, one row for each of their frames.

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..stream.errors import RecipeError
-from .columns import Column
+from ..stream.tables import Column
 from .compiled import entry, piece
 from .limits import check_number, check_whole
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Self
@@ -14,31 +13,33 @@ from numpy.typing import NDArray
 
 from ..stream.errors import RecipeError
 from .maps import check_map, digest, read_map
-from .parameters import STEPS, MapFile, MapReference, Value, accept
+from .parameters import MapFile, MapReference, Parameter, Parameters, accept
+from .recipe_file import BUILT_IN, read_recipe
+from .steps import find_step, step_names
 
 #: Version of the plain form that `Recipe.to_json` writes.
-VERSION: Final = 1
-BUILT_IN: Final = ("lightsheet",)
-
-
-def _defaults() -> dict[str, Value]:
-    return {f"{step}.{name}": p.default for step, parameters in STEPS.items() for name, p in parameters.items()}
+VERSION: Final = 2
+#: What a recipe file holds beside its steps.
+_HEADINGS: Final = ("name", "version", "base")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """The lightsheet reductions with all parameters known.
+    """Reductions with all parameters known.
 
     Attributes
     ----------
     name : str
         ``"lightsheet"``, or what a file calls itself.
+    steps : tuple of str
+        Those it names, in the order in which they act.
     values : mapping
-        Value of each ``"step.parameter"``; treat it as fixed.
+        Value of each ``"step.parameter"`` of these steps; treat it as fixed.
     """
 
-    name: str = "lightsheet"
-    values: Mapping[str, Value] = field(default_factory=_defaults)
+    name: str
+    steps: tuple[str, ...] = ()
+    values: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def load(cls, name_or_path: str, overrides: Sequence[str] = ()) -> Self:
@@ -48,10 +49,13 @@ class Recipe:
         ----------
         name_or_path : str
             ``"lightsheet"``, or a ``.toml`` or ``.json`` file with one table a step (``[calibrate]``), and optionally
-            ``name`` and ``version``. What it does not mention keeps its default. Map files are looked for beside it.
+            ``name``, ``version``, and ``base``, a recipe whose steps it takes over; ``step = false`` leaves one out.
+            Parameters that it does not mention keep their default, or the value of the base. Files it names are looked
+            for beside it.
         overrides : sequence of str
             ``"step.parameter=value"``, later ones win. The value is a number (``calibrate.offset=98``), a list
-            (``hot_pixels.pixels=[[3,4],[5,6]]``, y before x) or a file (``calibrate.gain=gain.npy``).
+            (``hot_pixels.pixels=[[3,4],[5,6]]``, y before x), a word or a file (``calibrate.gain=gain.npy``).
+            ``"step=true"`` adds a step, ``"step=false"`` leaves it out.
 
         Returns
         -------
@@ -62,16 +66,11 @@ class Recipe:
         RecipeError
             If the recipe, a step or a parameter does not exist, or a value does not fit.
         """
-        if name_or_path in BUILT_IN:
-            recipe = cls(name_or_path)
-        else:
-            path = Path(name_or_path).expanduser()
-            recipe = cls._of(_read(name_or_path, path), path.stem, path.parent)
-        values = dict(recipe.values)
+        data, name, folder = read_recipe(name_or_path)
+        recipe = cls._of(data, name, folder)
         for override in overrides:
-            step, name, data = _split(override)
-            values[f"{step}.{name}"] = accept(recipe.name, step, name, data, Path())
-        return replace(recipe, values=values)
+            recipe = recipe._changed(*_split(override), Path())
+        return recipe
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -94,20 +93,87 @@ class Recipe:
         return cls._of(data, "unnamed", None)
 
     @classmethod
-    def _of(cls, data: Any, name: str, folder: Path | None) -> Self:
+    def _of(cls, data: Any, name: str, folder: Path | None, depth: int = 0) -> Self:
         if not isinstance(data, Mapping):
-            raise RecipeError(f"recipe '{name}' is not a table of steps", f"its steps are {', '.join(STEPS)}")
+            raise RecipeError(f"recipe '{name}' is not a table of steps", f"the steps are {', '.join(step_names())}")
         name = data.get("name", name)
         if not isinstance(name, str) or not name.isprintable() or not 1 <= len(name) <= 100:
             raise RecipeError("the name of a recipe is not a text of 1 to 100 characters", 'give name = "..."')
         if data.get("version", VERSION) != VERSION:
             what = f"recipe '{name}' has version {data['version']!r}, this octostream reads version {VERSION}"
             raise RecipeError(what, "update octostream, or write the recipe for this version")
-        values = _defaults()
-        for step, parameters in _steps(name, data):
-            for key, value in parameters.items():
-                values[f"{step}.{key}"] = accept(name, step, key, value, folder)
-        return cls(name, values)
+        recipe = cls(name)
+        if "base" in data:
+            recipe = replace(cls._base(name, data["base"], folder, depth), name=name)
+        for step, told in data.items():
+            if step not in _HEADINGS:
+                recipe = recipe._with(step, told, folder)
+        return recipe
+
+    @classmethod
+    def _base(cls, name: str, base: Any, folder: Path | None, depth: int) -> Self:
+        if folder is None or not isinstance(base, str) or depth > 8:
+            what = f"the base of recipe '{name}' is {json.dumps(base, default=str)[:60]}"
+            raise RecipeError(what, f"give {', '.join(BUILT_IN)}, or a file that has no such base itself")
+        return cls._of(*read_recipe(base, folder), depth + 1)
+
+    def _with(self, step: str, told: Any, folder: Path | None) -> Self:
+        """Take over what a table says of a step."""
+        if isinstance(told, bool):
+            return self._added(step) if told else self._without(step)
+        declared = self._declared(step)
+        if not isinstance(told, Mapping):
+            known = ", ".join(declared) or "none"
+            raise RecipeError(f"step '{step}' of recipe '{self.name}' is not a table", f"its parameters: {known}")
+        recipe = self._added(step)
+        for parameter, data in told.items():
+            recipe = recipe._changed(step, parameter, data, folder)
+        return recipe
+
+    def _added(self, step: str) -> Self:
+        fresh = {f"{step}.{p.name}": p.default for p in self._declared(step).values()}
+        steps = {*self.steps, step}
+        return replace(self, steps=tuple(s for s in step_names() if s in steps), values={**fresh, **self.values})
+
+    def _without(self, step: str) -> Self:
+        self._declared(step)
+        kept = {key: value for key, value in self.values.items() if key.partition(".")[0] != step}
+        return replace(self, steps=tuple(s for s in self.steps if s != step), values=kept)
+
+    def _changed(self, step: str, name: str, data: Any, folder: Path | None) -> Self:
+        if not name:
+            return self._with(step, data, folder)
+        declared = self._declared(step)
+        if name not in declared:
+            valid = f"its parameters are {', '.join(declared)}" if declared else "it takes none"
+            raise RecipeError(f"step '{step}' of recipe '{self.name}' has no parameter '{name}'", valid)
+        if step not in self.steps:
+            has = ", ".join(self.steps) or "none"
+            what = f"recipe '{self.name}' leaves the step '{step}' out; its steps are {has}"
+            raise RecipeError(what, f"add it with {step}=true")
+        value = accept(self.name, step, declared[name], data, folder)
+        return replace(self, values={**self.values, f"{step}.{name}": value})
+
+    def _declared(self, step: str) -> Mapping[str, Parameter]:
+        if step not in step_names():
+            raise RecipeError(f"recipe '{self.name}' has no step '{step}'", f"the steps are {', '.join(step_names())}")
+        return find_step(step).declared
+
+    def parameters(self, step: str) -> Parameters:
+        """Give the parameters of a step; the defaults where the recipe does not name it.
+
+        Parameters
+        ----------
+        step : str
+
+        Raises
+        ------
+        RecipeError
+            If values do not go together.
+        """
+        found = find_step(step)
+        told = {name: self.values[f"{step}.{name}"] for name in found.declared if f"{step}.{name}" in self.values}
+        return found.parameters(**told)
 
     def to_json(self) -> dict[str, Any]:
         """Give the plain form that travels with a run and is stored with it.
@@ -122,7 +188,7 @@ class Recipe:
         RecipeError
             If a map is still a file: `resolve` first.
         """
-        steps = {step: {name: _plain(self, f"{step}.{name}") for name in names} for step, names in STEPS.items()}
+        steps = {step: {name: _plain(self, step, name) for name in find_step(step).declared} for step in self.steps}
         return {"version": VERSION, "name": self.name, **steps}
 
     def resolve(self, frame_shape: tuple[int, int]) -> tuple[Self, dict[str, NDArray[Any]]]:
@@ -151,51 +217,31 @@ class Recipe:
             if isinstance(value, MapFile):
                 maps[key] = read_map(key, value.path, frame_shape)
                 values[key] = MapReference(key, value.path.name, digest(maps[key]))
-            elif isinstance(value, tuple):
+            elif key == "hot_pixels.pixels" and isinstance(value, tuple):
                 check_map(key, np.array(value, np.int64).reshape(-1, 2), frame_shape, "inline")
         return replace(self, values=values), maps
 
 
-def _plain(recipe: Recipe, key: str) -> Any:
-    value = recipe.values[key]
+def _plain(recipe: Recipe, step: str, name: str) -> Any:
+    value = recipe.values[f"{step}.{name}"]
     if isinstance(value, MapFile):
-        raise RecipeError(f"{key} of recipe '{recipe.name}' is still a file", "resolve the recipe at the agent")
+        raise RecipeError(f"{step}.{name} of recipe '{recipe.name}' is still a file", "resolve the recipe at the agent")
     if isinstance(value, MapReference):
         return {"map": value.map, "file": value.file, "xxh3": value.xxh3}
-    return [list(pixel) for pixel in value] if isinstance(value, tuple) else value
+    return _listed(value)
 
 
-def _steps(name: str, data: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for step, parameters in data.items():
-        if step in ("name", "version"):
-            continue
-        if step not in STEPS:
-            raise RecipeError(f"recipe '{name}' has no step '{step}'", f"its steps are {', '.join(STEPS)}")
-        if not isinstance(parameters, Mapping):
-            known: Iterable[str] = STEPS[step] or ("none",)
-            raise RecipeError(f"step '{step}' of recipe '{name}' is not a table", f"its parameters: {', '.join(known)}")
-        yield step, parameters
+def _listed(value: Any) -> Any:
+    return [_listed(member) for member in value] if isinstance(value, tuple) else value
 
 
 def _split(override: str) -> tuple[str, str, Any]:
     key, equals, text = override.partition("=")
     step, dot, name = key.strip().partition(".")
-    if not (equals and dot and step and name and text.strip()):
+    switch = not dot and text.strip() in ("true", "false")
+    if not (equals and step and text.strip() and ((dot and name) or switch)):
         raise RecipeError(f"override '{override}' has not the form step.parameter=value", "write calibrate.offset=98")
     try:
         return step, name, json.loads(text)
     except ValueError:
         return step, name, text.strip()
-
-
-def _read(name: str, path: Path) -> Any:
-    if path.suffix.lower() not in (".toml", ".json"):
-        raise RecipeError(f"there is no recipe '{name}'", f"give {', '.join(BUILT_IN)}, or a .toml or .json file")
-    try:
-        text = path.read_text(encoding="utf-8")
-        return tomllib.loads(text) if path.suffix.lower() == ".toml" else json.loads(text)
-    except OSError as error:
-        raise RecipeError(f"recipe file '{name}' cannot be read ({error.strerror})", "check its path") from error
-    except ValueError as error:
-        kind = path.suffix[1:].upper()
-        raise RecipeError(f"recipe file '{name}' is not {kind} ({error})", "correct it at that place") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -11,13 +10,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ..stream.errors import RecipeError
 from ..stream.model import Block, FrameStats, Plan, Product
-from .calibrate import Calibration, plan_calibration
-from .constants import Constants
-from .fused import reduce_frame
-from .hot_pixels import HotCells, plan_hot_cells
-from .pyramid import halve, level_shapes
+from ..stream.tables import Rows, Table
+from .lane import Lane, LanePlan, plan_lane
 from .recipe import Recipe
+from .step import Planned, Setting
+from .steps import find_step
 
 _NO_MAPS: Final[Mapping[str, NDArray[Any]]] = MappingProxyType({})
 
@@ -30,30 +29,24 @@ class Reduction:
     ----------
     recipe : Recipe
     plan : Plan
+    lane : LanePlan
+        The steps that one pass over the raw frame does.
+    steps : tuple of Planned
+        Those that a worker does beside it, block by block.
+    series : tuple of Planned
+        Those that follow the committed blocks.
     products : tuple of Product
-        Levels ``"0"``, ``"1"``, …, then ``projections/xy``, ``xz``, ``yz``, then ``raw/0`` if the frames are kept.
-    factor : int
-        Binning.
-    pedestal : float
-    levels : tuple of (int, int)
-        Size (y, x) of every pyramid level.
-    calibration : Calibration
-    hot : HotCells
+        Of all of them: the levels first.
+    tables : tuple of Table
     """
 
     recipe: Recipe
     plan: Plan
+    lane: LanePlan
+    steps: tuple[Planned, ...]
+    series: tuple[Planned, ...]
     products: tuple[Product, ...]
-    factor: int
-    pedestal: float
-    levels: tuple[tuple[int, int], ...]
-    calibration: Calibration
-    hot: HotCells
-
-    @property
-    def keep_raw(self) -> bool:
-        """Whether the frames as they came are a product."""
-        return self.products[-1].path == "raw/0"
+    tables: tuple[Table, ...]
 
     def reducer(self) -> BlockReducer:
         """Allocate the buffers for one block; several reducers of one reduction may work in different threads."""
@@ -82,36 +75,38 @@ def plan_reduction(
     Raises
     ------
     RecipeError
-        If a map is missing, is another than the recipe names, or does not fit the frames.
+        If a map is missing, is another than the recipe names, or does not fit the frames, or a step cannot be done with
+        this plan.
     """
-    constants = Constants.of(recipe, plan.frame_shape, maps)
-    offset, gain, factor = constants.offset, constants.gain, constants.factor
-    height, width = plan.frame_shape
-    levels = level_shapes((math.ceil(height / factor), math.ceil(width / factor)), constants.until)
+    lane = plan_lane(recipe, plan, maps, keep_raw=keep_raw)
+    levels = tuple(product for product in lane.products if product.path.isdigit())
+    setting = Setting(plan, levels, lane.pedestal, maps)
+    planned = [_planned(recipe, name, setting) for name in recipe.steps]
+    products = {product.path: product for product in lane.products}
+    for step in planned:
+        products |= {product.path: product for product in step.products}
     return Reduction(
         recipe=recipe,
         plan=plan,
-        products=_products(plan, levels, factor, keep_raw),
-        factor=factor,
-        pedestal=constants.pedestal,
-        levels=levels,
-        calibration=plan_calibration(offset, gain, plan.frame_shape, factor),
-        hot=plan_hot_cells(constants.hot_pixels, offset, gain, plan.frame_shape, factor),
+        lane=lane,
+        steps=tuple(step for step in planned if step.reducer),
+        series=tuple(step for step in planned if step.series),
+        products=tuple(products.values()),
+        tables=tuple(table for step in planned for table in step.tables),
     )
 
 
-def _products(plan: Plan, levels: tuple[tuple[int, int], ...], factor: int, keep_raw: bool) -> tuple[Product, ...]:
-    t, c, z = plan.shape[:3]
-    y, x = levels[0]
-    products = [Product(f"{k}", "tczyx", (t, c, z, *size), "uint16", factor * 2**k) for k, size in enumerate(levels)]
-    products += [
-        Product("projections/xy", "tcyx", (t, c, y, x), "uint16", factor, "max"),
-        Product("projections/xz", "tczx", (t, c, z, x), "uint16", factor),
-        Product("projections/yz", "tczy", (t, c, z, y), "uint16", factor),
-    ]
-    if keep_raw:
-        products.append(Product("raw/0", "tczyx", plan.shape, "uint16", 1))
-    return tuple(products)
+def _planned(recipe: Recipe, name: str, setting: Setting) -> Planned:
+    step = find_step(name)
+    if step.plan is None:
+        return Planned()
+    try:
+        return step.plan(recipe.parameters(name), setting)
+    except RecipeError:
+        raise
+    except Exception as error:  # the step may be of another package
+        what = f"step '{name}' cannot be made ready ({type(error).__name__}: {error})"
+        raise RecipeError(what.partition("\n")[0], "check its parameters, or leave the step out") from error
 
 
 class BlockReducer:
@@ -125,20 +120,13 @@ class BlockReducer:
     """
 
     def __init__(self, reduction: Reduction) -> None:
-        t, c, z = reduction.plan.blocks.step
-        frames, (y, x) = t * c * z, reduction.levels[0]
         self._reduction = reduction
-        self._hot = reduction.hot._replace(scratch=reduction.hot.scratch.copy())
-        # Filled, not only asked for: the system hands a page out when it is first written to, which costs more than
-        # the whole reduction if it happens while frames come in.
-        self._levels = [np.full((frames, *size), 0, np.uint16) for size in reduction.levels]
-        self._xy = np.full((t * c, y, x), 0, np.uint16)
-        self._xz = np.full((frames, x), 0, np.uint16)
-        self._yz = np.full((frames, y), 0, np.uint16)
-        self._raw = np.full((frames, *reduction.plan.frame_shape), 0, np.uint16) if reduction.keep_raw else None
+        self._lane = Lane(reduction.lane)
+        self._steps = [step.reducer() for step in reduction.steps if step.reducer]
         self._block: Block | None = None
         self._stats: dict[int, FrameStats] = {}
-        self._stacks: set[int] = set()
+        self._arrays: Mapping[str, NDArray[Any]] | None = None
+        self._tables: dict[str, Rows] = {}
 
     def begin(self, block: Block) -> None:
         """Start a block; what the last one left is forgotten.
@@ -150,9 +138,11 @@ class BlockReducer:
         """
         if block != self._reduction.plan.blocks[block.number]:
             raise ValueError(f"block {block.number} is not a block of this plan")
-        self._block = block
+        self._block, self._arrays = block, None
         self._stats.clear()
-        self._stacks.clear()
+        self._lane.begin(block.extent)
+        for step in self._steps:
+            step.begin(block)
 
     def add(self, number: int, pixels: NDArray[np.uint16]) -> FrameStats:
         """Reduce one frame of the block, in any order. A number that was added before changes nothing.
@@ -174,33 +164,15 @@ class BlockReducer:
         ValueError
             If the frame is not of this block, or the array not what the plan says.
         """
-        block, at = self._place(number)
+        at = self._place(number)
         if at in self._stats:
             return self._stats[at]
-        reduction = self._reduction
-        if pixels.dtype != np.uint16 or pixels.shape != reduction.plan.frame_shape or not pixels.flags.c_contiguous:
+        shape = self._reduction.plan.frame_shape
+        if pixels.dtype != np.uint16 or pixels.shape != shape or not pixels.flags.c_contiguous:
             raise ValueError(f"frame {number} is {pixels.dtype} {pixels.shape}, not C-contiguous uint16 of the plan")
-        stack = at // block.extent[2]
-        if stack not in self._stacks:
-            self._stacks.add(stack)
-            self._xy[stack].fill(0)
-        plane = self._levels[0][at]
-        stats = reduce_frame(
-            pixels,
-            reduction.factor,
-            reduction.calibration,
-            self._hot,
-            reduction.pedestal,
-            plane,
-            self._xy[stack],
-            self._xz[at],
-            self._yz[at],
-        )
-        for level in self._levels[1:]:
-            halve(plane, level[at])
-            plane = level[at]
-        if self._raw is not None:
-            np.copyto(self._raw[at], pixels)
+        stats = self._lane.add(at, pixels)
+        for step in self._steps:
+            step.add(at, pixels, self._lane.level0(at))
         self._stats[at] = stats
         return stats
 
@@ -221,47 +193,39 @@ class BlockReducer:
         ValueError
             If the frame was not added to this block.
         """
-        _, at = self._place(number)
+        at = self._place(number)
         if at not in self._stats:
             raise ValueError(f"frame {number} was not added to this block")
-        return self._levels[0][at]
+        return self._lane.level0(at)
 
-    def finish(self) -> Mapping[str, NDArray[np.uint16]]:
-        """Complete the block; frames that never came are 0, and do not touch the xy projection.
+    def finish(self) -> Mapping[str, NDArray[Any]]:
+        """Complete the block; frames that never came are 0. Asked again, it gives the same arrays.
 
         Returns
         -------
         mapping
-            Array of every product by path, over the block's extent, C-contiguous views: levels and ``raw/0``
-            (t, c, z, y, x), ``projections/xy`` (t, c, y, x), ``xz`` (t, c, z, x), ``yz`` (t, c, z, y).
+            Array of every product of stage ``block`` by path, over the block's extent, C-contiguous.
         """
         if self._block is None:
             raise ValueError("no block was begun")
-        t, c, z = self._block.extent
-        by_frame = [*self._levels, self._xz, self._yz, *([] if self._raw is None else [self._raw])]
-        for at in set(range(t * c * z)) - self._stats.keys():
-            for buffer in by_frame:
-                buffer[at].fill(0)
-        for stack in set(range(t * c)) - self._stacks:
-            self._xy[stack].fill(0)
-        *levels, xz, yz = by_frame[: len(self._levels) + 2]
-        parts = {f"{k}": _extent(level, (t, c, z)) for k, level in enumerate(levels)}
-        parts["projections/xy"] = _extent(self._xy, (t, c))
-        parts["projections/xz"] = _extent(xz, (t, c, z))
-        parts["projections/yz"] = _extent(yz, (t, c, z))
-        if self._raw is not None:
-            parts["raw/0"] = _extent(self._raw, (t, c, z))
-        return parts
+        if self._arrays is None:
+            present = np.zeros(self._block.count, bool)
+            present[list(self._stats)] = True
+            arrays = self._lane.finish(present := present.reshape(self._block.extent))
+            self._tables = {}
+            for step in self._steps:
+                self._tables |= step.finish(arrays, present)
+            self._arrays = arrays
+        return self._arrays
 
-    def _place(self, number: int) -> tuple[Block, int]:
+    def tables(self) -> Mapping[str, Rows]:
+        """Give the rows of every table that the finished block makes, by table and column."""
+        return self._tables
+
+    def _place(self, number: int) -> int:
         if self._block is None or number not in self._block.frames:
             raise ValueError(f"frame {number} is not of the block that was begun")
-        return self._block, number - self._block.first
-
-
-def _extent(buffer: NDArray[np.uint16], extent: tuple[int, ...]) -> NDArray[np.uint16]:
-    # The frames of a block are consecutive, so a smaller block is the beginning of the buffer.
-    return buffer[: math.prod(extent)].reshape(*extent, *buffer.shape[1:])
+        return number - self._block.first
 
 
 def warm_up() -> None:

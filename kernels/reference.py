@@ -52,5 +52,6 @@ def reduce_reference(
     for level in range(1, len(level_shapes((size[-2], size[-1]), constants.until))):
         products[f"{level}"] = halve_reference(products[f"{level - 1}"])
     for name, projection in projections_reference(products["0"]).items():
-        products[f"projections/{name}"] = projection
+        if {"xy": "z", "xz": "y", "yz": "x"}[name] in constants.along:
+            products[f"projections/{name}"] = projection
     return products

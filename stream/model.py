@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from .errors import UsageError
+from .tables import Rows
 
 AXES = "tczyx"
 #: A frame is at most this large (11585 x 11585 pixels): larger messages are refused before they are allocated.
@@ -286,7 +287,7 @@ class Product:
     path : str
         Where it lies in the store: ``"0"``, ``"1"``, ``"projections/xy"``, ``"raw/0"``.
     axes : str
-        Subset of ``"tczyx"`` in that order.
+        Subset of ``"tczyx"`` in that order, and for what is no image any other letters after them.
     shape : tuple of int
         Full size for the whole plan, in the order of ``axes``.
     dtype : str
@@ -294,8 +295,23 @@ class Product:
     factor_yx : int
         Raw pixels per pixel along y and x (binning times pyramid factor).
     fold : str
-        ``"max"``: where a stack spans several blocks, the parts of this product cover the same place and are merged
-        by the maximum. Empty: parts of different blocks never overlap.
+        Where a stack spans several blocks, the parts of this product cover the same place and are merged: ``"max"``,
+        ``"min"``, or ``"mean"``, whose parts are sums in uint32. Empty: parts of different blocks never overlap.
+    own : str
+        Those of the axes t, c, z that are not the plan's, but have a length of their own: ``"z"`` of a stack that was
+        resampled, ``"t"`` missing altogether is not listed.
+    stage : str
+        Who writes it: ``"block"``, a worker with each block; ``"series"``, what follows the committed blocks in their
+        order, a block's extent at a time; ``"run"``, the same at the end, all at once.
+    follows : str
+        What it can be computed from again, for whoever checks a store: ``"halved"``, the level before it;
+        ``"level 0"``, its maximum, minimum or mean over the axes that are missing. Empty: nothing that is stored.
+    shows : str
+        What it is for viewers: ``"image"``, ``"label"``, or ``"values"``, an array that is no picture.
+    meaning : str
+        One line, with the unit of the values.
+    attributes : mapping
+        Stored with it, JSON types: what brings codes back to counts.
     """
 
     path: str
@@ -304,6 +320,12 @@ class Product:
     dtype: str
     factor_yx: int
     fold: str = ""
+    own: str = ""
+    stage: str = "block"
+    follows: str = ""
+    shows: str = "image"
+    meaning: str = ""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -386,6 +408,8 @@ class Commit:
         Bytes received, and bytes written as products.
     products : tuple of str
         Paths of the products written.
+    tables : mapping
+        Rows of the run's tables that the block's frames make, by table and column.
     """
 
     block: int
@@ -396,3 +420,4 @@ class Commit:
     raw_bytes: int
     stored_bytes: int
     products: tuple[str, ...]
+    tables: Mapping[str, Rows] = field(default_factory=dict)

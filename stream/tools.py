@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .budget import Need
 from .model import Block, Commit, FrameStats, Plan, Run
 from .ranges import Ranges
+from .tables import Rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,15 +31,19 @@ class Reducer(Protocol):
         """Give the full-resolution product of a frame that was added (y', x')."""
         ...
 
-    def finish(self) -> Mapping[str, NDArray[np.uint16]]:
+    def finish(self) -> Mapping[str, NDArray[Any]]:
         """Give the block's part of every product, by path; valid until the next ``begin``."""
+        ...
+
+    def tables(self) -> Mapping[str, Rows]:
+        """Give the rows that the finished block adds to the run's tables, by table and column."""
         ...
 
 
 class Writer(Protocol):
     """Makes products durable."""
 
-    def write(self, block: Block, parts: Mapping[str, NDArray[np.uint16]]) -> int:
+    def write(self, block: Block, parts: Mapping[str, NDArray[Any]]) -> int:
         """Write a block's products; durable at return; gives the bytes written."""
         ...
 

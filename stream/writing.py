@@ -153,6 +153,7 @@ class WritingThread:
             raw_bytes=raw,
             stored_bytes=stored,
             products=tuple(parts),
+            tables=job.reducer.tables(),
         )
         self._writer.commit(commit)
         return Done(job, self._message(job, commit), time.perf_counter() - began)

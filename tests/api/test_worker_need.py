@@ -27,11 +27,11 @@ def store(tmp_path, plan, factor, keep_raw, maps=None):
 def held(reducer):
     """Bytes of the arrays that a reducer keeps for a block."""
     arrays = [
-        *reducer._levels,
-        reducer._xy,
-        reducer._xz,
-        reducer._yz,
-        *([] if reducer._raw is None else [reducer._raw]),
+        *reducer._lane._levels,
+        reducer._lane._xy,
+        reducer._lane._xz,
+        reducer._lane._yz,
+        *([] if reducer._lane._raw is None else [reducer._lane._raw]),
     ]
     return sum(array.nbytes for array in arrays)
 

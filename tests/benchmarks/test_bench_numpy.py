@@ -40,7 +40,7 @@ def ours(frames, until=4):
 @given(frame=FRAMES)
 def test_any_frame(reduce_frame, frame):
     reduction, wanted, stats = ours(frame[None])
-    got = reduce_frame(frame, len(reduction.levels), Constants(OFFSET))
+    got = reduce_frame(frame, len(reduction.lane.levels), Constants(OFFSET))
     parts = gather(reduction.plan.blocks[0], [got])
     assert parts.keys() == wanted.keys()
     for path, part in wanted.items():
@@ -52,7 +52,7 @@ def test_any_frame(reduce_frame, frame):
 def test_the_recorded_stack(reduce_frame, lattice):
     bank = Workload(lattice, (407, 305)).bank()[:10]
     reduction, wanted, stats = ours(bank, until=64)
-    got = [reduce_frame(frame, len(reduction.levels), Constants(OFFSET)) for frame in bank]
+    got = [reduce_frame(frame, len(reduction.lane.levels), Constants(OFFSET)) for frame in bank]
     for path, part in gather(reduction.plan.blocks[0], got).items():
         np.testing.assert_array_equal(part, wanted[path], err_msg=path, strict=True)
     assert [g.stats for g in got] == stats
@@ -86,7 +86,7 @@ def test_stacks_of_several_blocks_and_a_stack_cut_short(tmp_path):
     wanted = {p.path: np.zeros(p.shape, np.uint16) for p in reduction.products}
     rows = []
     for block in islice(plan.blocks, 5):  # the last block of the second stack never comes
-        got = [reduce_tuned(frames[n], len(reduction.levels), Constants(OFFSET)) for n in block.frames]
+        got = [reduce_tuned(frames[n], len(reduction.lane.levels), Constants(OFFSET)) for n in block.frames]
         store.write(block, gather(block, got))
         rows += [(g.stats, 7) for g in got]
         reducer.begin(block)

@@ -9,7 +9,7 @@ import pytest
 import typer
 from octostream.api.cli import app
 from octostream.api.settings import Settings
-from octostream.kernels.parameters import STEPS
+from octostream.kernels.lane_steps import LANE
 from octostream.kernels.recipe import Recipe
 from typer.testing import CliRunner
 
@@ -145,8 +145,10 @@ def test_the_readme_lists_every_parameter_with_its_default():
         step = (codes(first) or [step])[0]
         rows.append((step, (codes(parameter) or [""])[0], default))
     real = []
-    for step, parameters in STEPS.items():
-        real += [(step, key, "none" if p.default == () else f"{p.default:g}") for key, p in parameters.items()] or [
-            (step, "", "")
-        ]
+    for step in LANE:
+        real += [(step.name, key, shown(p.default)) for key, p in step.declared.items()] or [(step.name, "", "")]
     assert rows == real
+
+
+def shown(default):
+    return " ".join(default) or "none" if isinstance(default, tuple) else f"{default:g}"

@@ -9,25 +9,26 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from octostream.kernels.parameters import STEPS, MapFile, MapReference
+from octostream.kernels.parameters import MapFile, MapReference
 from octostream.kernels.recipe import Recipe
+from octostream.kernels.steps import find_step, step_names
 from octostream.stream.errors import RecipeError
 
 
 def test_the_built_in_recipe_keeps_the_scale_of_the_counts():
     data = Recipe.load("lightsheet").to_json()
     assert data == {
-        "version": 1,
+        "version": 2,
         "name": "lightsheet",
         "calibrate": {"offset": 100, "gain": 1},
         "hot_pixels": {"pixels": []},
         "bin": {"factor": 2},
         "encode": {"pedestal": 100},
         "pyramid": {"until": 256},
-        "projections": {},
+        "projections": {"along": ["z", "y", "x"]},
         "statistics": {},
     }
-    assert Recipe() == Recipe.load("lightsheet") == Recipe.from_json(data)
+    assert Recipe.load("lightsheet") == Recipe.from_json(data)
 
 
 def test_overrides_are_numbers_lists_or_files():
@@ -53,9 +54,11 @@ def test_overrides_are_numbers_lists_or_files():
 
 def test_files_find_their_maps_beside_them(tmp_path):
     np.save(tmp_path / "gain.npy", np.full((4, 6), 0.5))
-    (tmp_path / "scope.toml").write_text('[calibrate]\noffset = 98\ngain = "gain.npy"\n[bin]\nfactor = 1\n')
+    (tmp_path / "scope.toml").write_text(
+        'base = "lightsheet"\n[calibrate]\noffset = 98\ngain = "gain.npy"\n[bin]\nfactor = 1\n'
+    )
     (tmp_path / "scope.json").write_text(
-        '{"name": "scope", "calibrate": {"offset": 98, "gain": "gain.npy"}, "bin": {"factor": 1}}'
+        '{"name": "scope", "base": "lightsheet", "calibrate": {"offset": 98, "gain": "gain.npy"}, "bin": {"factor": 1}}'
     )
     recipe = Recipe.load(str(tmp_path / "scope.toml"))
     assert recipe == Recipe.load(str(tmp_path / "scope.json"))
@@ -166,7 +169,7 @@ def test_an_override_that_does_not_fit_is_refused(override, words):
         ("a.toml", "calibrate = 98", ["step 'calibrate'", "'a'", "not a table", "offset, gain"]),
         ("a.toml", "[calibrate]\ndark = 98", ["step 'calibrate'", "no parameter 'dark'"]),
         ("a.toml", "[calibrate]\noffset = nan", ["calibrate.offset", "finite"]),
-        ("a.toml", "version = 2", ["'a'", "version 2", "reads version 1", "update"]),
+        ("a.toml", "version = 3", ["'a'", "version 3", "reads version 2", "update"]),
         ("a.toml", "name = 3", ["name", "text"]),
         ("a.toml", 'name = "a\\nb"', ["name", "text"]),
     ],
@@ -195,6 +198,9 @@ def test_a_recipe_file_that_does_not_fit_is_refused(tmp_path, name, text, words)
         {"version": "1"},
         {"version": None},
         {"extra": {}},
+        {"base": "lightsheet"},
+        {"bin": 1},
+        {"bin": None},
         {5: {}},
         {"name": "", "calibrate": {}},
         [],
@@ -212,7 +218,46 @@ def test_a_recipe_with_files_does_not_travel(tmp_path):
         recipe.to_json()
 
 
-def test_every_parameter_has_a_default_that_it_accepts():
-    for step, parameters in STEPS.items():
-        for name, declared in parameters.items():
-            assert declared.accept(declared.default) == declared.default, f"{step}.{name}"
+def test_every_parameter_has_a_default_that_it_accepts_and_help():
+    for step in map(find_step, step_names()):
+        for name, declared in step.declared.items():
+            assert declared.kind.accept(declared.default) == declared.default, f"{step.name}.{name}"
+            assert declared.help
+            assert declared.help == declared.help.strip()
+
+
+def test_a_recipe_has_the_steps_that_it_names_in_the_order_in_which_they_act(tmp_path):
+    (tmp_path / "few.toml").write_text("[encode]\npedestal = 7\n[calibrate]\n")
+    recipe = Recipe.load(str(tmp_path / "few.toml"))
+    assert recipe.steps == ("calibrate", "encode")
+    assert recipe.to_json() == {
+        "version": 2,
+        "name": "few",
+        "calibrate": {"offset": 100, "gain": 1},
+        "encode": {"pedestal": 7},
+    }
+
+
+def test_a_base_gives_steps_and_values_and_false_leaves_one_out(tmp_path):
+    (tmp_path / "scope.toml").write_text('base = "lightsheet"\npyramid = false\n[calibrate]\noffset = 98\n')
+    (tmp_path / "user.toml").write_text('base = "scope.toml"\nname = "mine"\n[bin]\nfactor = 4\n')
+    recipe = Recipe.load(str(tmp_path / "user.toml"))
+    assert recipe.name == "mine"
+    assert recipe.steps == tuple(s for s in Recipe.load("lightsheet").steps if s != "pyramid")
+    assert (recipe.values["calibrate.offset"], recipe.values["bin.factor"]) == (98, 4)
+    assert not [key for key in recipe.values if key.startswith("pyramid")]
+
+
+def test_overrides_add_steps_and_leave_them_out():
+    recipe = Recipe.load("lightsheet", ["projections=false", "pyramid=false", "pyramid=true", "pyramid.until=9"])
+    assert "projections" not in recipe.steps
+    assert recipe.values["pyramid.until"] == 9
+    with pytest.raises(RecipeError, match=r"leaves the step 'bin' out.*bin=true"):
+        Recipe.load("lightsheet", ["bin=false", "bin.factor=1"])
+
+
+@pytest.mark.parametrize("base", ['"a.toml"', "3", '"nothing"'])
+def test_a_base_that_cannot_be_is_refused(tmp_path, base):
+    (tmp_path / "a.toml").write_text(f"base = {base}")
+    with pytest.raises(RecipeError, match=r"base|no recipe"):
+        Recipe.load(str(tmp_path / "a.toml"))

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from octostream.kernels import reduction as reduction_module
+from octostream.kernels import lane as lane_module
 from octostream.kernels.recipe import Recipe
 from octostream.kernels.reduction import BlockReducer, plan_reduction, warm_up
 from octostream.kernels.reference import reduce_reference
@@ -157,7 +157,7 @@ def test_huge_map_values_stay_exact():
     recipe = resolved(maps)
     reduction = plan_reduction(recipe, Plan(frames.shape), maps)
     got, _ = reduce_all(reduction.reducer(), frames)
-    assert reduction.calibration.base_map.dtype == np.float64
+    assert reduction.lane.calibration.base_map.dtype == np.float64
     assert (got["0"] == 100).all()
 
 
@@ -180,17 +180,20 @@ def test_real_lattice_stack():
 
 
 def test_products_of_a_camera_frame():
-    products = plan_reduction(Recipe(), Plan((2, 3, 5, 2048, 2047)), keep_raw=True).products
+    products = plan_reduction(Recipe.load("lightsheet"), Plan((2, 3, 5, 2048, 2047)), keep_raw=True).products
     assert products == (
         Product("0", "tczyx", (2, 3, 5, 1024, 1024), "uint16", 2),
-        Product("1", "tczyx", (2, 3, 5, 512, 512), "uint16", 4),
-        Product("2", "tczyx", (2, 3, 5, 256, 256), "uint16", 8),
-        Product("projections/xy", "tcyx", (2, 3, 1024, 1024), "uint16", 2, "max"),
-        Product("projections/xz", "tczx", (2, 3, 5, 1024), "uint16", 2),
-        Product("projections/yz", "tczy", (2, 3, 5, 1024), "uint16", 2),
+        Product("1", "tczyx", (2, 3, 5, 512, 512), "uint16", 4, follows="halved"),
+        Product("2", "tczyx", (2, 3, 5, 256, 256), "uint16", 8, follows="halved"),
+        Product("projections/xy", "tcyx", (2, 3, 1024, 1024), "uint16", 2, "max", follows="level 0"),
+        Product("projections/xz", "tczx", (2, 3, 5, 1024), "uint16", 2, follows="level 0"),
+        Product("projections/yz", "tczy", (2, 3, 5, 1024), "uint16", 2, follows="level 0"),
         Product("raw/0", "tczyx", (2, 3, 5, 2048, 2047), "uint16", 1),
     )
-    assert [p.path for p in plan_reduction(Recipe(), Plan((1, 1, 1, 512, 100))).products[:2]] == ["0", "projections/xy"]
+    assert [p.path for p in plan_reduction(Recipe.load("lightsheet"), Plan((1, 1, 1, 512, 100))).products[:2]] == [
+        "0",
+        "projections/xy",
+    ]
 
 
 def test_missing_frames_are_zero_and_leave_the_projection():
@@ -217,7 +220,7 @@ def test_missing_frames_are_zero_and_leave_the_projection():
 def test_buffers_are_reused_and_smaller_blocks_fit():
     plan = Plan((5, 2, 2, 6, 6), rate_hz=8.0)
     frames = frames_of(plan.shape, "any", 3)
-    reducer = plan_reduction(Recipe(), plan).reducer()
+    reducer = plan_reduction(Recipe.load("lightsheet"), plan).reducer()
     assert [b.extent for b in plan.blocks] == [(2, 2, 2), (2, 2, 2), (1, 2, 2)]
     first = None
     for block in plan.blocks:
@@ -248,7 +251,7 @@ def test_caller_pixels_are_only_read():
 
 def test_a_frame_that_does_not_belong_is_refused():
     plan = Plan((4, 1, 2, 6, 6), rate_hz=4.0)
-    reducer = plan_reduction(Recipe(), plan).reducer()
+    reducer = plan_reduction(Recipe.load("lightsheet"), plan).reducer()
     pixels = np.zeros((6, 6), np.uint16)
     with pytest.raises(ValueError, match="no block"):
         reducer.finish()
@@ -282,7 +285,7 @@ def test_threads_with_their_own_reducers_agree():
     hot = [[y, x] for y in range(0, 64, 3) for x in range(0, 96, 2)]
     reduction = plan_reduction(Recipe.load("lightsheet", [f"hot_pixels.pixels={hot}"]), Plan(frames.shape))
     expected = reduce_reference(reduction.recipe, frames, {})
-    assert not np.shares_memory(reduction.reducer()._hot.scratch, reduction.reducer()._hot.scratch)
+    assert not np.shares_memory(reduction.reducer()._lane._hot.scratch, reduction.reducer()._lane._hot.scratch)
     results = []
     threads = [
         threading.Thread(target=lambda: results.append(reduce_all(reduction.reducer(), frames)[0])) for _ in range(4)
@@ -326,9 +329,9 @@ def test_warm_up_leaves_nothing_to_compile():
     from octostream.kernels.fused import _reduce_frame
 
     warm_up()
-    before = len(_reduce_frame.signatures), len(reduction_module.halve.signatures)
+    before = len(_reduce_frame.signatures), len(lane_module.halve.signatures)
     maps = {"calibrate.gain": np.full((8, 8), 0.5, np.float32), "calibrate.offset": np.full((8, 8), 99, np.float32)}
     reduce_all(
         plan_reduction(resolved(maps), Plan((1, 1, 1, 8, 8)), maps).reducer(), frames_of((1, 1, 1, 8, 8), "any", 0)
     )
-    assert (len(_reduce_frame.signatures), len(reduction_module.halve.signatures)) == before
+    assert (len(_reduce_frame.signatures), len(lane_module.halve.signatures)) == before

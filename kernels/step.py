@@ -1,0 +1,193 @@
+"""A step: what a recipe can name, and what it becomes for a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..stream.errors import RecipeError
+from ..stream.model import Block, Plan, Product
+from ..stream.tables import Rows, Table
+from .parameters import Parameter, Parameters, declared_of
+
+#: How what a step makes of one part of a run comes together with the rest of it. ``map``: frame by frame. ``stack``:
+#: stack by stack, of stacks that lie whole in a block. ``fold``: parts of blocks, merged in any order. ``derived``:
+#: from the committed images, one time point after another, because it needs those before.
+Kind = Literal["map", "stack", "fold", "derived"]
+#: Arrays of a block by product path, over its extent.
+Arrays = dict[str, NDArray[Any]]
+
+
+class StepReducer(Protocol):
+    """A step at work on one block after another, in buffers of its own; one thread at a time."""
+
+    def begin(self, block: Block) -> None:
+        """Start a block; what the last one left is forgotten."""
+        ...
+
+    def add(self, at: int, raw: NDArray[np.uint16], level0: NDArray[np.uint16]) -> None:
+        """Take one frame, in any order, each once.
+
+        Parameters
+        ----------
+        at : int
+            Its place in the block, from 0.
+        raw : uint16 (y, x), raw counts
+            Read only, valid during the call.
+        level0 : uint16 (y', x'), counts with the pedestal
+            Read only, valid until the block is finished.
+        """
+        ...
+
+    def finish(self, arrays: Arrays, present: NDArray[np.bool_]) -> Mapping[str, Rows]:
+        """Complete the block; called once.
+
+        Parameters
+        ----------
+        arrays : dict
+            What was made before it of the block, all levels among it, frames that never came being 0. The step puts
+            its own products in; one that changes others (a mask, codes in place of counts) replaces or overwrites them.
+            Arrays stay valid until the next `begin`.
+        present : bool (t, c, z)
+            Which frames of the block came.
+
+        Returns
+        -------
+        mapping
+            Rows of its tables by name; ``frame`` counts in the run.
+        """
+        ...
+
+
+class Series(Protocol):
+    """A step that follows the committed images of a run in their order; it keeps what it needs of those before.
+
+    Everything is decided by the images and their order, so whoever follows comes to the same bits.
+    """
+
+    def take(self, t: int, images: NDArray[np.uint16], present: NDArray[np.bool_], out: Arrays) -> Mapping[str, Rows]:
+        """Take the next time point.
+
+        Parameters
+        ----------
+        t : int
+            Which; one more than the last.
+        images : uint16 (c, z, y, x), counts with the pedestal
+            Of the level that the step asked for, or what a step before it made of it; 0 where a frame was lost.
+        present : bool (c, z)
+            Which are there.
+        out : dict
+            Arrays (c, z, y, x) of its products of stage ``series``, to be filled; zeroed (floats: NaN) before.
+
+        Returns
+        -------
+        mapping
+            Rows of its tables by name.
+        """
+        ...
+
+    def finish(self) -> Arrays:
+        """Give its products of stage ``run``: whole arrays, by path."""
+        ...
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a step of a run stands on.
+
+    Attributes
+    ----------
+    plan : Plan
+    levels : tuple of Product
+        The main image, fine to coarse; level 0 first.
+    pedestal : float, counts
+        What a pixel of the levels has where there is no light, after a calibration that is right.
+    maps : mapping
+        Arrays that the recipe refers to, by ``"step.parameter"``.
+    """
+
+    plan: Plan
+    levels: tuple[Product, ...]
+    pedestal: float
+    maps: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+
+    def level(self, key: str, side: int) -> Product:
+        """Give the level whose pixels are ``side`` raw pixels long.
+
+        Parameters
+        ----------
+        key : str
+            ``"step.parameter"`` that asks for it, for the message.
+        side : int
+
+        Raises
+        ------
+        RecipeError
+            If no level is.
+        """
+        for level in self.levels:
+            if level.factor_yx == side:
+                return level
+        sides = ", ".join(str(level.factor_yx) for level in self.levels)
+        raise RecipeError(f"{key} is {side}, and no level has pixels of that size", f"give one of {sides}")
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What a step becomes for a run.
+
+    Attributes
+    ----------
+    products : tuple of Product
+        It adds, or puts in the place of those with the same path.
+    tables : tuple of Table
+    reducer : callable, optional
+        Allocates its buffers for one block; of the kinds map, stack and fold.
+    series : callable, optional
+        Makes it ready to follow a run; of the kind derived.
+    level : str
+        Path of the level that the series follows.
+    held_bytes : int
+        What the series holds in memory at most.
+    """
+
+    products: tuple[Product, ...] = ()
+    tables: tuple[Table, ...] = ()
+    reducer: Callable[[], StepReducer] | None = None
+    series: Callable[[], Series] | None = None
+    level: str = ""
+    held_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Step:
+    """A reduction that a recipe can name.
+
+    Attributes
+    ----------
+    name : str
+    kind : str
+        ``map``, ``stack``, ``fold`` or ``derived``.
+    summary : str
+        One line.
+    parameters : type
+        Subclass of `Parameters`.
+    plan : callable, optional
+        Makes it ready for a run, from an instance of ``parameters`` and a `Setting`; raises RecipeError where it cannot
+        be. None for the steps that the one pass over the raw frame does.
+    """
+
+    name: str
+    kind: Kind
+    summary: str
+    parameters: type[Parameters]
+    plan: Callable[[Any, Setting], Planned] | None = None
+
+    @property
+    def declared(self) -> Mapping[str, Parameter]:
+        """The parameters by name."""
+        return declared_of(self.parameters)

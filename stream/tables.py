@@ -1,0 +1,53 @@
+"""Tables: what reductions measure, as columns of numbers, one row a frame, a stack or an event."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+#: The rows of one table by column, all of one length.
+Rows = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table.
+
+    Attributes
+    ----------
+    name : str
+    dtype : str
+        NumPy's name, ``"float32"``.
+    unit : str
+        Empty where there is none.
+    meaning : str
+        One line.
+    """
+
+    name: str
+    dtype: str
+    unit: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of a run, in the store a group with one array a column.
+
+    Attributes
+    ----------
+    name : str
+        Lies at ``tables/<name>``.
+    columns : tuple of Column
+        The first is ``frame``: the number of the frame that a row belongs to, or of the first frame of its stack. Rows
+        are in its order.
+    meaning : str
+        One line.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    meaning: str = ""
