@@ -1,4 +1,4 @@
-"""The command line: ``octostream demo | serve | acquire | verify | recover | keys | bench | sample | spool``."""
+"""The command line: ``octostream demo | serve | acquire | verify | recover | calibrate | keys | bench | …``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.console import Console
 
 from .. import __version__
 from ..stream.errors import OctostreamError
-from .commands import acquire, bench, demo, keys, recover, sample, serve, spool, verify
+from .commands import acquire, bench, calibrate, demo, keys, recover, sample, serve, spool, verify
 
 app = typer.Typer(
     name="octostream",
@@ -19,7 +19,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (demo, serve, acquire, verify, recover, bench, sample):
+for module in (demo, serve, acquire, verify, recover, calibrate, bench, sample):
     app.command(module.NAME)(module.command)
 app.add_typer(keys.app, name=keys.NAME)
 app.add_typer(spool.app, name=spool.NAME)

@@ -81,18 +81,27 @@ def _sometimes(show: Show, seconds: float, frames: int) -> Show:
 
 
 @contextmanager
-def check_progress(console: Console) -> Iterator[Callable[[int, int], None]]:
-    """Show on a terminal how far a verification is.
+def check_progress(
+    console: Console, doing: str = "verifying", things: str = "blocks"
+) -> Iterator[Callable[[int, int], None]]:
+    """Show on a terminal how far a verification is, or other work on a known number of things.
+
+    Parameters
+    ----------
+    console : Console
+        Where.
+    doing, things : str
+        What is done, to what.
 
     Yields
     ------
     callable
-        Called with (blocks done, blocks in all).
+        Called with (things done, things in all).
     """
     if not console.is_terminal:
         yield lambda done, total: None
         return
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=32), MofNCompleteColumn(), TextColumn("blocks"))
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=32), MofNCompleteColumn(), TextColumn(things))
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("verifying", total=None)
+        task = progress.add_task(doing, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
