@@ -1,19 +1,19 @@
-"""Histogram of raw counts, with sums in integers: what variance and percentiles of any set of frames come from."""
+"""Histogram of raw counts, with sums in integers: what variance and percentiles of a frame come from."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..stream.errors import RecipeError
-from ..stream.tables import Column
+from ..stream.tables import Column, Table
 from .compiled import entry, piece
-from .limits import check_number
+from .kinds import Choice, Number, Several
+from .parameters import Parameters, declared
 
 #: Bins of a histogram.
 BINS: Final = 4096
@@ -26,49 +26,36 @@ _RUN: Final = 65536
 
 
 @dataclass(frozen=True)
-class Histogram:
-    """Parameters of the histogram.
+class Histogram(Parameters):
+    """Histogram of the raw counts of every frame, its exact sums, and percentiles from it."""
 
-    Attributes
-    ----------
-    width : int, counts
-        Width of a bin: 1, 2, 4, 8 or 16 (default). The last bin has all that is higher, too: with less than 16 that
-        begins at 4095 · ``width``.
-    percentiles : tuple of float, percent
-        Which percentiles a frame's row has, from 0 to 100; default 1, 50, 99.9.
-
-    Raises
-    ------
-    RecipeError
-        If a value is outside its range.
-    """
-
-    width: int = 16
-    percentiles: tuple[float, ...] = (1.0, 50.0, 99.9)
-
-    def __post_init__(self) -> None:
-        if isinstance(self.width, bool) or not isinstance(self.width, int) or self.width not in WIDTHS:
-            raise RecipeError(f"histogram.width is {self.width}", "it must be 1, 2, 4, 8 or 16 counts")
-        for percentile in self.percentiles:
-            check_number("histogram.percentiles", percentile, "percent", 0, 100)
+    step_name: ClassVar[str] = "histogram"
+    width: int = declared(16, Choice(WIDTHS, "counts"), "width of a bin; the last of the 4096 has all that is higher")
+    percentiles: tuple[float, ...] = declared(
+        (1, 50, 99.9), Several(Number("percent", 0, 100)), "percentiles that a frame's row has"
+    )
 
     @property
-    def columns(self) -> tuple[Column, ...]:
-        """What the table of a run holds, one row a frame."""
-        meaning = f"of the pixels at most this many counts; from the histogram, below {self.width} off"
-        return (
+    def table(self) -> Table:
+        """What is measured of every frame."""
+        meaning = f"of the pixels have at most this many raw counts; from the histogram, below {self.width} off"
+        columns = (
             Column("frame", "int64", "", "number of the frame"),
-            Column("squares", "uint64", "count²", "sum of the squares of all raw counts"),
-            Column("deviation", "float32", "count", "standard deviation of the raw counts over the frame"),
-            *(Column(f"p{p:g}", "uint16", "count", f"{p:g} % {meaning}") for p in self.percentiles),
+            Column("sum", "uint64", "count", "sum of all raw counts"),
+            Column("squares", "uint64", "count²", "sum of their squares"),
+            Column("variance", "float64", "count²", "their mean square deviation from the mean of the frame"),
+            *(Column(_name(p), "uint16", "count", f"{p:g} % {meaning}") for p in self.percentiles),
         )
+        return Table("histogram", columns, "sums and percentiles of the raw counts of every frame")
+
+
+def _name(percent: float) -> str:
+    return f"p{float(percent)!r}".removesuffix(".0").replace(".", "_")
 
 
 @dataclass(frozen=True)
 class Tally:
-    """Sums and histogram of some pixels; those of other pixels can be added, in any order.
-
-    Sums are Python integers: a sum of squares leaves 64 bits after 1024 saturated frames of 2048 × 2048.
+    """Sums and histogram of the pixels of a frame, exact.
 
     Attributes
     ----------
@@ -76,45 +63,25 @@ class Tally:
         Of a bin.
     pixels : int
     low, high : int, counts
-        Smallest and largest; 65535 and 0 of no pixels.
+        Smallest and largest.
     total : int, counts
     squares : int, counts²
-    bins : int64 (`BINS`,)
+    bins : uint32 (`BINS`,)
         Pixels in each bin.
     """
 
     width: int
-    pixels: int = 0
-    low: int = 65535
-    high: int = 0
-    total: int = 0
-    squares: int = 0
-    bins: NDArray[np.int64] = field(default_factory=lambda: np.zeros(BINS, np.int64))
-
-    def merge(self, other: Tally) -> Tally:
-        """Add the tally of other pixels; associative and commutative.
-
-        Raises
-        ------
-        ValueError
-            If the bins have another width.
-        """
-        if self.width != other.width:
-            raise ValueError(f"bins of {self.width} and of {other.width} counts cannot be added")
-        return Tally(
-            self.width,
-            self.pixels + other.pixels,
-            min(self.low, other.low),
-            max(self.high, other.high),
-            self.total + other.total,
-            self.squares + other.squares,
-            self.bins + other.bins,
-        )
+    pixels: int
+    low: int
+    high: int
+    total: int
+    squares: int
+    bins: NDArray[np.uint32]
 
     @property
     def variance(self) -> float:
-        """Mean square deviation, counts²: (n·Σx² - (Σx)²) / n², the difference in integers; 0 of no pixels."""
-        return (self.pixels * self.squares - self.total**2) / max(self.pixels, 1) ** 2
+        """Mean square deviation, counts²: (n·Σx² - (Σx)²) / n², the difference in integers."""
+        return (self.pixels * self.squares - self.total**2) / self.pixels**2
 
     def percentile(self, percent: float) -> int:
         """Give the smallest count that at least ``percent`` of the pixels do not exceed.
@@ -130,13 +97,10 @@ class Tally:
         Returns
         -------
         int, counts
-            0 of no pixels.
         """
-        if not self.pixels:
-            return 0
         # As the number is written: 99.9 % of 1000 are 999, though the nearest binary fraction is a little more.
         rank = max(math.ceil(Fraction(str(percent)) * self.pixels / 100), 1)
-        upto = np.cumsum(self.bins)
+        upto = np.cumsum(self.bins, dtype=np.int64)
         at = int(np.searchsorted(upto, rank))
         inside = 2 * (rank - int(upto[at]) + int(self.bins[at])) - 1
         first = at * self.width
@@ -163,7 +127,7 @@ def tally_reference(pixels: NDArray[np.uint16], width: int) -> Tally:
     wide = pixels.astype(np.uint64).ravel()
     bins = np.bincount(np.minimum(pixels.ravel() // width, BINS - 1), minlength=BINS)
     low, high = int(pixels.min()), int(pixels.max())
-    return Tally(width, pixels.size, low, high, int(wide.sum()), int((wide * wide).sum()), bins.astype(np.int64))
+    return Tally(width, pixels.size, low, high, int(wide.sum()), int((wide * wide).sum()), bins.astype(np.uint32))
 
 
 class Tallier:
@@ -179,17 +143,20 @@ class Tallier:
         self._width = width
         self._bins = np.zeros((4, BINS), np.uint32)
 
-    def tally(self, pixels: NDArray[np.uint16]) -> Tally:
+    def tally(self, pixels: NDArray[np.uint16], bins: NDArray[np.uint32]) -> Tally:
         """Tally a frame, as `tally_reference`, bit for bit.
 
         Parameters
         ----------
         pixels : uint16 (y, x), C-contiguous, below 2³² of them
             Raw counts; read only.
+        bins : uint32 (`BINS`,)
+            Result: the histogram.
 
         Returns
         -------
         Tally
+            Its histogram is ``bins`` itself.
 
         Raises
         ------
@@ -201,7 +168,7 @@ class Tallier:
         view = pixels.view()
         view.flags.writeable = False
         low, high, total, squares = _tally(view, self._width.bit_length() - 1, self._bins)
-        bins = self._bins.sum(axis=0, dtype=np.int64)
+        np.sum(self._bins, axis=0, dtype=np.uint32, out=bins)
         return Tally(self._width, pixels.size, int(low), int(high), int(total), int(squares), bins)
 
 

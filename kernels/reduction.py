@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -48,6 +48,25 @@ class Reduction:
     products: tuple[Product, ...]
     tables: tuple[Table, ...]
 
+    def summaries(self, tables: Mapping[str, Rows]) -> dict[str, Rows]:
+        """Make the rows that need those of the whole run.
+
+        Parameters
+        ----------
+        tables : mapping
+            Rows of all blocks by table, in frame order.
+
+        Returns
+        -------
+        dict
+            Rows of further tables, by name.
+        """
+        made: dict[str, Rows] = {}
+        for step in self.steps:
+            if step.summary:
+                made |= step.summary({table.name: tables[table.name] for table in step.tables if table.name in tables})
+        return made
+
     def reducer(self) -> BlockReducer:
         """Allocate the buffers for one block; several reducers of one reduction may work in different threads."""
         return BlockReducer(self)
@@ -79,20 +98,29 @@ def plan_reduction(
         this plan.
     """
     lane = plan_lane(recipe, plan, maps, keep_raw=keep_raw)
-    levels = tuple(product for product in lane.products if product.path.isdigit())
-    setting = Setting(plan, levels, lane.pedestal, maps)
-    planned = [_planned(recipe, name, setting) for name in recipe.steps]
-    products = {product.path: product for product in lane.products}
-    for step in planned:
-        products |= {product.path: product for product in step.products}
+    setting = _after(Setting(plan, (), lane.pedestal, maps), "", Planned(lane.products))
+    planned: list[Planned] = []
+    for name in recipe.steps:
+        planned.append(_planned(recipe, name, setting))
+        setting = _after(setting, name, planned[-1])
     return Reduction(
         recipe=recipe,
         plan=plan,
         lane=lane,
         steps=tuple(step for step in planned if step.reducer),
         series=tuple(step for step in planned if step.series),
-        products=tuple(products.values()),
+        products=setting.products,
         tables=tuple(table for step in planned for table in step.tables),
+    )
+
+
+def _after(setting: Setting, name: str, step: Planned) -> Setting:
+    products = {product.path: product for product in (*setting.products, *step.products)}
+    return replace(
+        setting,
+        levels=tuple(product for product in products.values() if product.path.isdigit()),
+        products=tuple(products.values()),
+        changed_by=name if step.changes else setting.changed_by,
     )
 
 

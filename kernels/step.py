@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..stream.errors import RecipeError
-from ..stream.model import Block, Plan, Product
+from ..stream.model import Block, Plan, Product, block_limit
 from ..stream.tables import Rows, Table
 from .parameters import Parameter, Parameters, declared_of
 
@@ -108,12 +108,18 @@ class Setting:
         What a pixel of the levels has where there is no light, after a calibration that is right.
     maps : mapping
         Arrays that the recipe refers to, by ``"step.parameter"``.
+    products : tuple of Product
+        Made by the steps that act before, the levels first.
+    changed_by : str
+        The step that acts before and makes the levels hold something else than counts, somewhere; empty if none does.
     """
 
     plan: Plan
     levels: tuple[Product, ...]
     pedestal: float
     maps: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    products: tuple[Product, ...] = ()
+    changed_by: str = ""
 
     def level(self, key: str, side: int) -> Product:
         """Give the level whose pixels are ``side`` raw pixels long.
@@ -127,13 +133,34 @@ class Setting:
         Raises
         ------
         RecipeError
-            If no level is.
+            If no level is, or a step before has changed what the levels hold.
         """
+        if self.changed_by:
+            what = f"{key.partition('.')[0]} needs counts, and {self.changed_by} puts something else in their place"
+            raise RecipeError(what, "leave one of the two steps out")
         for level in self.levels:
             if level.factor_yx == side:
                 return level
         sides = ", ".join(str(level.factor_yx) for level in self.levels)
         raise RecipeError(f"{key} is {side}, and no level has pixels of that size", f"give one of {sides}")
+
+    def whole_stacks(self, step: str) -> None:
+        """See that every stack lies whole in a block.
+
+        Parameters
+        ----------
+        step : str
+            That needs it, for the message.
+
+        Raises
+        ------
+        RecipeError
+            If stacks are split.
+        """
+        if self.plan.blocks.splits_stacks:
+            limit = block_limit(self.plan)
+            what = f"{step} needs whole stacks, and one of {self.plan.shape[2]} planes does not fit into a block"
+            raise RecipeError(what, f"take stacks of at most {limit} planes, or leave the step out")
 
 
 @dataclass(frozen=True)
@@ -145,19 +172,27 @@ class Planned:
     products : tuple of Product
         It adds, or puts in the place of those with the same path.
     tables : tuple of Table
+        All of them, those that `summary` makes too.
     reducer : callable, optional
         Allocates its buffers for one block; of the kinds map, stack and fold.
+    summary : callable, optional
+        Makes rows of further tables when the run is over: a pure function from the rows of all blocks by table, in
+        frame order, to theirs. So a value that needs the frames before it takes no state across blocks.
+    changes : bool
+        Whether the levels hold something else than counts after it, somewhere.
     series : callable, optional
         Makes it ready to follow a run; of the kind derived.
     level : str
         Path of the level that the series follows.
     held_bytes : int
-        What the series holds in memory at most.
+        What the series holds in memory at most, or the reducer beside the products.
     """
 
     products: tuple[Product, ...] = ()
     tables: tuple[Table, ...] = ()
     reducer: Callable[[], StepReducer] | None = None
+    summary: Callable[[Mapping[str, Rows]], Mapping[str, Rows]] | None = None
+    changes: bool = False
     series: Callable[[], Series] | None = None
     level: str = ""
     held_bytes: int = 0

@@ -15,7 +15,9 @@ from .step import Step
 GROUP: Final = "octostream.reductions"
 #: Modules that offer a step as ``STEP``, in the order in which the steps act. Loaded when they are asked for: some take
 #: long to import.
-_MODULES: Final[dict[str, str]] = {}
+_MODULES: Final[dict[str, str]] = {
+    "histogram": "histogram_step",
+}
 
 
 def step_names() -> tuple[str, ...]:

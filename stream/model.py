@@ -158,6 +158,12 @@ class Block:
         return range(self.first, self.first + self.count)
 
 
+def block_limit(plan: Plan) -> int:
+    """Give how many frames of a plan a block holds at most."""
+    limit = max(1, min(BLOCK_FRAMES, BLOCK_BYTES // plan.frame_bytes))
+    return limit if plan.rate_hz is None else min(limit, max(1, int(plan.rate_hz * BLOCK_SECONDS)))
+
+
 @dataclass(frozen=True, slots=True)
 class Blocks:
     """Regular cut of a plan into blocks of consecutive frames.
@@ -180,9 +186,7 @@ class Blocks:
     def of(cls, plan: Plan) -> Blocks:
         """Cut a plan so that no block exceeds ``BLOCK_BYTES``, ``BLOCK_FRAMES``, or ``BLOCK_SECONDS`` at its rate."""
         t_size, c_size, z_size = plan.shape[:3]
-        limit = max(1, min(BLOCK_FRAMES, BLOCK_BYTES // plan.frame_bytes))
-        if plan.rate_hz is not None:
-            limit = min(limit, max(1, int(plan.rate_hz * BLOCK_SECONDS)))
+        limit = block_limit(plan)
         if z_size > limit:
             parts = math.ceil(z_size / limit)
             step = (1, 1, math.ceil(z_size / parts))

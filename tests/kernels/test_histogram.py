@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from octostream.kernels.histogram import BINS, WIDTHS, Histogram, Tallier, Tally, tally_reference
+from octostream.kernels.histogram import BINS, WIDTHS, Histogram, Tallier, tally_reference
 from octostream.stream.errors import RecipeError
+
+from .blockwise import run, same
 
 kinds = st.sampled_from(["any", "dim", "dark", "full", "falling", "ends"])
 shapes = st.tuples(st.integers(1, 30), st.integers(1, 200))
@@ -40,35 +41,13 @@ def fields(tally):
 def test_both_forms_are_equal_bit_for_bit(shape, kind, width, seed):
     frame = frame_of(shape, kind, seed)
     frame.flags.writeable = False
-    tallier = Tallier(width)
-    tallier.tally(frame_of((3, 5), "any", 1))
-    got = tallier.tally(frame)
+    tallier, bins = Tallier(width), np.full(BINS, 9, np.uint32)
+    tallier.tally(frame_of((3, 5), "any", 1), bins)
+    got = tallier.tally(frame, bins)
     assert fields(got) == fields(tally_reference(frame, width))
     assert got.bins.sum() == frame.size
     assert sum(x * x for x in frame.ravel().tolist()) == got.squares
     assert got.variance == pytest.approx(frame.var(dtype=np.float64), rel=1e-9, abs=1e-6)
-
-
-@given(st.lists(shapes, min_size=1, max_size=5), kinds, st.sampled_from(WIDTHS), st.randoms())
-def test_parts_add_up_in_any_order(sizes, kind, width, random):
-    frames = [frame_of(size, kind, seed) for seed, size in enumerate(sizes)]
-    parts = [tally_reference(frame, width) for frame in frames]
-    whole = tally_reference(np.concatenate([frame.ravel() for frame in frames]), width)
-    while len(parts) > 1:
-        one, other = (parts.pop(random.randrange(len(parts))) for _ in range(2))
-        parts.append(one.merge(other))
-    assert fields(parts[0]) == fields(whole)
-    assert fields(Tally(width).merge(whole)) == fields(whole)
-
-
-def test_sums_of_many_frames_leave_64_bits_unharmed():
-    part = tally_reference(np.full((64, 64), 65535, np.uint16), 16)
-    whole = functools.reduce(Tally.merge, [part] * 20)
-    for _ in range(20):
-        whole = whole.merge(whole)
-    assert whole.squares == 65535**2 * whole.pixels > 2**64
-    assert whole.variance == 0
-    assert whole.percentile(50) == 65535
 
 
 percents = st.sampled_from([0, 1, 25, 50, 99.9, 99.99, 100]) | st.floats(0, 100)
@@ -109,31 +88,27 @@ def test_percentiles_inside_a_wide_bin_are_spread():
     above = tally_reference(np.array([[1, 5000, 6000, 60000]], np.uint16), 1)
     assert above.percentile(25) == 1
     assert above.percentile(50) < above.percentile(75) < above.percentile(100) <= 60000
-    assert Tally(16).percentile(50) == 0
-    assert Tally(16).variance == 0
 
 
 def test_the_table_is_described():
-    names = [column.name for column in Histogram(percentiles=(0.5, 50, 99.9)).columns]
-    assert names == ["frame", "squares", "deviation", "p0.5", "p50", "p99.9"]
+    names = [column.name for column in Histogram(percentiles=(0.5, 50, 99.9, 50.0)).table.columns]
+    assert names == ["frame", "sum", "squares", "variance", "p0_5", "p50", "p99_9"]
 
 
 def test_what_does_not_fit_is_refused():
-    with pytest.raises(ValueError, match="bins of 1 and of 16 counts"):
-        Tally(1).merge(Tally(16))
     image = np.zeros((4, 6), np.uint16)
     for wrong in (image[0], image.astype(np.int16), image[:, ::2], image[:0]):
         with pytest.raises(ValueError, match="not C-contiguous uint16"):
-            Tallier(16).tally(wrong)
+            Tallier(16).tally(wrong, np.zeros(BINS, np.uint32))
 
 
 @pytest.mark.parametrize(
     ("values", "words"),
     [
         ({"width": 3}, "histogram.width is 3: it must be 1, 2, 4, 8 or 16 counts"),
-        ({"width": True}, "histogram.width is True"),
-        ({"percentiles": (50, 101)}, "histogram.percentiles is 101: it must be a number of percent from 0 to 100"),
-        ({"percentiles": (float("nan"),)}, "histogram.percentiles is nan"),
+        ({"width": True}, "histogram.width is true"),
+        ({"percentiles": (50, 101)}, "histogram.percentiles is [50, 101]: it must be a list of at most 64, each a fin"),
+        ({"percentiles": (float("nan"),)}, "histogram.percentiles is [NaN]"),
     ],
 )
 def test_parameters_outside_their_range_are_refused(values, words):
@@ -141,3 +116,41 @@ def test_parameters_outside_their_range_are_refused(values, words):
         Histogram(**values)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+stacks = st.tuples(*[st.integers(1, 3)] * 3, st.integers(1, 9), st.integers(1, 20))
+
+
+@settings(max_examples=40)
+@given(stacks, kinds, st.sampled_from(WIDTHS), st.integers(0, 99), st.integers(1, 30), st.floats(0, 0.6))
+def test_the_step_tallies_every_frame_whatever_comes_when(shape, kind, width, seed, block_frames, share):
+    frames = frame_of(shape, kind, seed)
+    lost = set(np.flatnonzero(np.random.default_rng(seed).random(math.prod(shape[:3])) < share).tolist())
+    overrides = ["histogram=true", f"histogram.width={width}"]
+    got = run(overrides, frames, lost=lost, seed=seed, block_frames=block_frames)
+    rows, flat = got.tables["histogram"], frames.reshape(-1, *shape[3:])
+    bins = got.arrays["histogram"].reshape(-1, BINS)
+    held = [n for n in range(len(flat)) if n not in lost]
+    assert rows["frame"].tolist() == held
+    assert not bins[sorted(lost)].any()
+    for row, number in enumerate(held):
+        expected = tally_reference(flat[number], width)
+        assert (bins[number] == expected.bins).all()
+        assert (rows["sum"][row], rows["squares"][row]) == (expected.total, expected.squares)
+        assert rows["variance"][row] == expected.variance
+        assert [rows[n][row] for n in ("p1", "p50", "p99_9")] == [expected.percentile(p) for p in (1, 50, 99.9)]
+    assert same(run(overrides, frames, lost=lost, block_frames=block_frames), got)
+
+
+def test_the_histogram_of_a_run_is_no_picture():
+    got = run(["histogram=true", "histogram.percentiles=[]"], frame_of((2, 1, 3, 6, 8), "dim", 0))
+    product = next(p for p in got.reduction.products if p.path == "histogram")
+    assert (product.axes, product.shape, product.dtype, product.shows) == ("tczb", (2, 1, 3, BINS), "uint32", "values")
+    assert product.attributes == {"first_count": 0, "bin_counts": 16}
+    assert list(got.tables["histogram"]) == ["frame", "sum", "squares", "variance"]
+
+
+def test_the_sums_of_the_brightest_frame_fit_their_columns():
+    frames = np.full((1, 1, 1, 3, 140_001), 65535, np.uint16)
+    rows = run(["histogram=true"], frames).tables["histogram"]
+    assert (int(rows["sum"][0]), int(rows["squares"][0])) == (65535 * 420_003, 65535**2 * 420_003)
