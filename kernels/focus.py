@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import dctn
 
-from ..stream.tables import Column
+from ..stream.tables import Column, Table
 from .compiled import entry, piece
-from .limits import check_number, check_whole
+from .kinds import Number, Whole
+from .parameters import Parameters, declared
 
-#: What the table of a run holds, one row a frame.
-COLUMNS: Final = (
-    Column("frame", "int64", "", "number of the frame"),
-    Column("dct", "float32", "bit", "entropy of the normalised cosine spectrum inside the optical support"),
-    Column("tenengrad", "float32", "", "mean square of the Sobel gradient over the square of the mean signal"),
-    Column("brenner", "float32", "", "mean square difference of pixels two apart along x over that square"),
-    Column("variance", "float32", "", "variance of the pixels over that square"),
+#: What is measured of every frame.
+TABLE: Final = Table(
+    "focus",
+    (
+        Column("frame", "int64", "", "number of the frame"),
+        Column("dct", "float32", "bit", "entropy of the normalised cosine spectrum inside the optical support"),
+        Column("tenengrad", "float32", "", "mean square of the Sobel gradient over the square of the mean signal"),
+        Column("brenner", "float32", "", "mean square difference of pixels two apart along x over that square"),
+        Column("variance", "float32", "", "variance of the pixels over that square"),
+    ),
+    "how sharp every frame is; NaN where there is nothing to measure",
 )
 #: Pixels whose 16-bit sums fit 32 bits for certain.
 _RUN: Final = 65536
@@ -29,34 +34,20 @@ _LOW: Final = np.uint32(0xFFFF)
 
 
 @dataclass(frozen=True)
-class Focus:
-    """Parameters of the focus measures.
+class Focus(Parameters):
+    """How sharp every raw frame is, by four measures that neither bleaching nor the camera's offset moves.
 
-    Attributes
-    ----------
-    offset : float, counts
-        What the camera adds; it is no signal. From 0 to 65535, default 100.
-    psf : float, pixels
-        Width of the narrowest structure that the optics resolve: finer detail is noise, and no part of ``dct``. From 1
-        to 64, default 3.
-    roi : int, pixels
-        Side of the square in the centre of the frame that ``dct`` looks at; its time grows with the area. From
-        1 to 65536, default 512. A smaller frame is taken whole. The other measures see all of the frame.
-
-    Raises
-    ------
-    RecipeError
-        If a value is outside its range.
+    ``roi`` is the side of the square in the centre that ``dct`` looks at; its time grows with the area. A smaller frame
+    is taken whole. The other measures see all of the frame.
     """
 
-    offset: float = 100.0
-    psf: float = 3.0
-    roi: int = 512
-
-    def __post_init__(self) -> None:
-        check_number("focus.offset", self.offset, "counts", 0, 65535)
-        check_number("focus.psf", self.psf, "pixels", 1, 64)
-        check_whole("focus.roi", self.roi, "pixels", 1, 65536)
+    step_name: ClassVar[str] = "focus"
+    offset: float = declared(100, Number("counts", 0, 65535), "what the camera adds to every pixel; it is no signal")
+    psf: float = declared(
+        3, Number("pixels", 1, 64), "width of the narrowest structure that the optics resolve; finer detail is noise"
+    )
+    roi: int = declared(512, Whole("pixels", 1, 65536), "side of the square in the centre whose spectrum is looked at")
+    window: int = declared(20, Whole("frames", 1, 1000), "earlier frames of the same place that the trend compares to")
 
 
 class Sharpness(NamedTuple):

@@ -17,6 +17,7 @@ GROUP: Final = "octostream.reductions"
 #: long to import.
 _MODULES: Final[dict[str, str]] = {
     "histogram": "histogram_step",
+    "focus": "focus_step",
 }
 
 

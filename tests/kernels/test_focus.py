@@ -10,11 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from octostream.kernels.focus import COLUMNS, Focus, FocusMeter, Sharpness, focus_reference
+from octostream.kernels import focus_trend as trend_module
+from octostream.kernels.focus import TABLE, Focus, FocusMeter, Sharpness, focus_reference
+from octostream.kernels.focus_trend import TREND, focus_trend
 from octostream.stream.errors import RecipeError
 from scipy.ndimage import gaussian_filter, sobel
+
+from .blockwise import run, same
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 
@@ -188,12 +192,13 @@ def test_threads_with_their_own_meters_agree():
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("offset", -1, "focus.offset is -1: it must be a number of counts from 0 to 65535"),
-        ("offset", math.nan, "focus.offset is nan"),
-        ("psf", 0.9, "focus.psf is 0.9: it must be a number of pixels from 1 to 64"),
+        ("offset", -1, "focus.offset is -1: it must be a finite number of counts from 0 to 65535"),
+        ("offset", math.nan, "focus.offset is NaN"),
+        ("psf", 0.9, "focus.psf is 0.9: it must be a finite number of pixels from 1 to 64"),
         ("roi", 0, "focus.roi is 0: it must be a whole number of pixels from 1 to 65536"),
         ("roi", 9.5, "focus.roi is 9.5"),
-        ("roi", True, "focus.roi is True"),
+        ("roi", True, "focus.roi is true"),
+        ("window", 0, "focus.window is 0: it must be a whole number of frames from 1 to 1000"),
     ],
 )
 def test_parameters_that_do_not_fit_are_refused(name, value, words):
@@ -203,8 +208,8 @@ def test_parameters_that_do_not_fit_are_refused(name, value, words):
 
 
 def test_columns_are_the_measures():
-    assert [column.name for column in COLUMNS] == ["frame", *Sharpness._fields]
-    assert all(np.dtype(column.dtype) and column.meaning for column in COLUMNS)
+    assert [column.name for column in TABLE.columns] == ["frame", *Sharpness._fields]
+    assert all(np.dtype(column.dtype) and column.meaning for column in (*TABLE.columns, *TREND.columns))
 
 
 def test_real_lattice_planes():
@@ -218,3 +223,61 @@ def test_real_lattice_planes():
         assert_close(got, expected)
         blurred = np.rint(gaussian_filter(plane.astype(np.float64), 2)).astype(np.uint16)
         assert all(dull < sharp for dull, sharp in zip(meter.measure(blurred), got, strict=True))
+
+
+stacks = st.tuples(*[st.integers(1, 4)] * 3, st.integers(1, 12), st.integers(1, 20))
+
+
+@settings(max_examples=40)
+@given(stacks, kinds, st.integers(0, 99), st.integers(1, 30), st.floats(0, 0.6))
+def test_the_step_measures_every_frame_whatever_comes_when(shape, kind, seed, block_frames, share):
+    frames = image_of(shape, "any" if kind == "columns" else kind, seed)
+    lost = set(np.flatnonzero(np.random.default_rng(seed).random(math.prod(shape[:3])) < share).tolist())
+    overrides = ["focus=true", "focus.offset=7", "focus.psf=2"]
+    got = run(overrides, frames, lost=lost, seed=seed, block_frames=block_frames)
+    rows, flat = got.tables["focus"], frames.reshape(-1, *shape[3:])
+    held = [n for n in range(len(flat)) if n not in lost]
+    assert rows["frame"].tolist() == held
+    meter = FocusMeter(shape[3:], Focus(offset=7, psf=2))
+    expected = np.array([meter.measure(flat[n]) for n in held], np.float32).reshape(-1, 4)
+    for column, name in enumerate(Sharpness._fields):
+        assert np.array_equal(rows[name], expected[:, column], equal_nan=True)
+    assert same(run(overrides, frames, lost=lost, block_frames=block_frames), got)
+    (name,) = got.reduction.summaries(got.tables)
+    assert name == "focus_trend"
+    assert not got.tables[name]["frame"].size
+
+
+def trend_by_hand(frames, dct, places, window):
+    """Compare every frame with those before it, one after another."""
+    out = []
+    for at, number in enumerate(frames):
+        before = [dct[i] for i in range(at) if frames[i] % places == number % places][-window:]
+        before = [value for value in before if not math.isnan(value)]
+        middle = float(np.median(before)) if before else math.nan
+        out.append(dct[at] / middle - 1 if middle > 0 else math.nan)
+    return np.array(out, np.float32)
+
+
+@given(st.integers(1, 5), st.integers(1, 9), st.integers(0, 60), st.integers(0, 99), st.integers(1, 9))
+def test_the_trend_is_against_the_median_before(places, window, count, seed, rows_at_a_time):
+    rng = np.random.default_rng(seed)
+    frames = np.flatnonzero(rng.random(count) < 0.8)
+    dct = np.where(rng.random(frames.size) < 0.1, np.nan, rng.integers(0, 4, frames.size)).astype(np.float32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trend_module, "_ROWS", rows_at_a_time)
+        got = focus_trend({"frame": frames, "dct": dct}, places, window)
+    assert (got["frame"] == frames).all()
+    assert got["trend"].dtype == np.float32
+    assert np.array_equal(got["trend"], trend_by_hand(frames, dct.astype(float), places, window), equal_nan=True)
+
+
+def test_a_stage_that_drifts_is_seen_in_every_plane():
+    blurs = [0.6, 0.6, 0.6, 1.2, 2.4]
+    frames = np.stack([np.stack([scene(blur), scene(blur + 1)]) for blur in blurs])[:, None]
+    got = run(["focus=true", "focus.window=3", "focus.psf=2"], frames)
+    trend = got.reduction.summaries(got.tables)["focus_trend"]["trend"].reshape(5, 2)
+    assert np.isnan(trend[0]).all()
+    assert (abs(trend[1:3]) < 1e-6).all()
+    assert (trend[3] < -0.05).all()
+    assert (trend[4] < trend[3]).all()
