@@ -1,4 +1,4 @@
-"""The command line: ``octostream demo | serve | acquire | verify | recover | calibrate | keys | bench | …``."""
+"""The command line, ``octostream``: every command is a module of ``commands``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.console import Console
 
 from .. import __version__
 from ..stream.errors import OctostreamError
-from .commands import acquire, bench, calibrate, demo, keys, recover, sample, serve, spool, verify
+from .commands import acquire, bench, calibrate, demo, keys, recipes, recover, sample, serve, spool, verify
 
 app = typer.Typer(
     name="octostream",
@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 for module in (demo, serve, acquire, verify, recover, calibrate, bench, sample):
     app.command(module.NAME)(module.command)
+app.add_typer(recipes.app, name=recipes.NAME)
 app.add_typer(keys.app, name=keys.NAME)
 app.add_typer(spool.app, name=spool.NAME)
 

@@ -62,7 +62,7 @@ class Number:
     def schema(self) -> dict[str, Any]:
         """Give the JSON Schema."""
         low = "exclusiveMinimum" if self.above else "minimum"
-        return {"type": "number", **_bounds(low, self.low, self.high)}
+        return {"type": "number", low: self.low, "maximum": self.high}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Whole:
 
     def schema(self) -> dict[str, Any]:
         """Give the JSON Schema."""
-        return {"type": "integer", **_bounds("minimum", self.low, self.high)}
+        return {"type": "integer", "minimum": self.low, "maximum": self.high}
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,8 +210,3 @@ def _range(low: float, high: float, above: bool) -> str:
     if high >= 2**31 - 1:
         return "" if low <= -LARGEST else f" {least}" if above else f", {least}"
     return f" {least} and at most {high:g}" if above else f" from {low:g} to {high:g}"
-
-
-def _bounds(low_name: str, low: float, high: float) -> dict[str, Any]:
-    least = {} if low <= -LARGEST else {low_name: low}
-    return least if high >= 2**31 - 1 else {**least, "maximum": high}

@@ -102,7 +102,15 @@ class Parameters:
 
 
 def declared_of(parameters: type[Parameters]) -> dict[str, Parameter]:
-    """Give the parameters that a class declares, by name, in their order."""
+    """Give the parameters that a class declares, by name, in their order.
+
+    Raises
+    ------
+    TypeError
+        If the class declares some and is no dataclass, which would pass over them in silence.
+    """
+    if any(isinstance(value, Field) for value in vars(parameters).values()):
+        raise TypeError(f"put @dataclass(frozen=True) before the class {parameters.__name__}")
     return {f.name: _parameter(f) for f in fields(parameters)}
 
 

@@ -14,13 +14,11 @@ from numpy.typing import NDArray
 from ..stream.errors import RecipeError
 from .maps import check_map, digest, read_map
 from .parameters import MapFile, MapReference, Parameter, Parameters, accept
-from .recipe_file import BUILT_IN, read_recipe
+from .recipe_file import BUILT_IN, HEADINGS, read_recipe
 from .steps import find_step, step_names
 
 #: Version of the plain form that `Recipe.to_json` writes.
 VERSION: Final = 2
-#: What a recipe file holds beside its steps.
-_HEADINGS: Final = ("name", "version", "base")
 
 
 @dataclass(frozen=True)
@@ -106,7 +104,7 @@ class Recipe:
         if "base" in data:
             recipe = replace(cls._base(name, data["base"], folder, depth), name=name)
         for step, told in data.items():
-            if step not in _HEADINGS:
+            if step not in HEADINGS:
                 recipe = recipe._with(step, told, folder)
         return recipe
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from importlib.resources import files
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,11 +13,19 @@ from ..stream.errors import RecipeError
 
 #: Recipes that need no file.
 BUILT_IN: Final = ("lightsheet",)
+#: What a recipe says beside its steps; no step can have these names.
+HEADINGS: Final = ("name", "version", "base")
 
 
 def built_in_text(name: str) -> str:
     """Give the TOML of a built-in recipe."""
     return (files("octostream.kernels") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
+
+
+def built_in_summary(name: str) -> str:
+    """Give what a built-in recipe is for: the comment that it begins with, on one line."""
+    comment = takewhile(lambda line: line.startswith("#"), built_in_text(name).splitlines())
+    return " ".join(line.lstrip("# ") for line in comment)
 
 
 def read_recipe(name_or_path: str, folder: Path | None = None) -> tuple[Any, str, Path]:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
 from typing import Final
 
 from ..stream.errors import RecipeError
 from .lane_steps import LANE
+from .offers import Offer, Trouble, load, usable
 from .step import Step
 
-#: Entry point group in which other packages offer steps.
-GROUP: Final = "octostream.reductions"
 #: Modules that offer a step as ``STEP``, in the order in which the steps act. Loaded when they are asked for: some take
 #: long to import.
 _MODULES: Final[dict[str, str]] = {
@@ -23,7 +21,7 @@ _MODULES: Final[dict[str, str]] = {
 
 def step_names() -> tuple[str, ...]:
     """Name all steps, in the order in which they act; those of other packages come last."""
-    return (*(step.name for step in LANE), *_MODULES, *sorted(_others()))
+    return (*_own(), *_others())
 
 
 @cache
@@ -42,22 +40,36 @@ def find_step(name: str) -> Step:
         return import_module(f".{_MODULES[name]}", __package__).STEP
     if name not in _others():
         raise RecipeError(f"there is no step '{name}'", f"the steps are {', '.join(step_names())}")
-    return _load(name)
+    return load(_others()[name])
 
 
-def _load(name: str) -> Step:
-    try:
-        step = _others()[name].load()
-    except Exception as error:  # somebody else's package may raise anything
-        what = f"step '{name}' of {_others()[name].value} cannot be loaded ({type(error).__name__}: {error})"
-        raise RecipeError(what.partition("\n")[0], "repair or uninstall that package") from error
-    if not isinstance(step, Step) or step.name != name or step.plan is None:
-        what = f"entry point '{name}' of {_others()[name].value} is no step of that name"
-        raise RecipeError(what, "let it name an octostream.kernels.step.Step with a plan")
-    return step
+def origin(name: str) -> str:
+    """Say where a step comes from: ``"octostream"``, or the package that offers it."""
+    return _others()[name].origin if name in _others() else "octostream"
 
 
-@cache
-def _others() -> dict[str, EntryPoint]:
-    known = {*(step.name for step in LANE), *_MODULES}
-    return {found.name: found for found in entry_points(group=GROUP) if found.name not in known}
+def survey() -> tuple[tuple[Step, ...], tuple[Trouble, ...]]:
+    """Give all steps that can be used, and those of other packages that cannot; all are loaded for that.
+
+    Returns
+    -------
+    steps : tuple of Step
+        In the order in which they act.
+    troubles : tuple of Trouble
+    """
+    steps: list[Step] = []
+    troubles = list(usable(_own())[1])
+    for name in step_names():
+        try:
+            steps.append(find_step(name))
+        except RecipeError as error:
+            troubles.append(Trouble(name, origin(name), str(error)))
+    return tuple(steps), tuple(troubles)
+
+
+def _own() -> tuple[str, ...]:
+    return (*(step.name for step in LANE), *_MODULES)
+
+
+def _others() -> dict[str, Offer]:
+    return usable(_own())[0]

@@ -1,0 +1,139 @@
+"""``octostream recipes``, as a microscopist and as a program use it."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+
+import numpy as np
+import pytest
+from octostream.api.cli import app
+from octostream.kernels import speed
+from octostream.kernels.lane_steps import LANE
+from octostream.kernels.recipe import Recipe
+from octostream.kernels.recipe_file import BUILT_IN
+from octostream.kernels.recipe_schema import recipe_schema
+from octostream.kernels.steps import find_step, step_names
+from octostream.stream.errors import UsageError
+from typer.testing import CliRunner
+
+
+def call(*arguments):
+    return CliRunner().invoke(app, ["recipes", *map(str, arguments)])
+
+
+def said(*arguments):
+    result = call(*arguments)
+    assert result.exit_code == 0, result.exception
+    return result.stdout
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    measure = speed.measure_speed
+    monkeypatch.setattr(speed, "measure_speed", lambda reduction: measure(reduction, 0.01))
+
+
+def test_list_names_every_recipe_and_step():
+    lines = [line.split() for line in said("list").splitlines()]
+    assert [line[1] for line in lines if line[0] == "recipe"] == list(BUILT_IN)
+    steps = [line for line in lines if line[0] != "recipe"]
+    assert [(line[0], line[1]) for line in steps] == [(find_step(name).kind, name) for name in step_names()]
+    told = json.loads(said("list", "--json"))
+    assert [recipe["name"] for recipe in told["recipes"]] == list(BUILT_IN)
+    assert [step["name"] for step in told["steps"]] == list(step_names())
+    assert {step["origin"] for step in told["steps"]} == {"octostream"}
+    assert told["cannot_be_used"] == []
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_show_gives_a_recipe_that_can_be_read_again(tmp_path, name):
+    (tmp_path / "shown.toml").write_text(said("show", name, "--set", "bin.factor=1"))
+    assert Recipe.load(str(tmp_path / "shown.toml")) == Recipe.load(name, ["bin.factor=1"])
+    assert json.loads(said("show", name, "--json")) == Recipe.load(name).to_json()
+
+
+def test_show_gives_a_step():
+    assert tomllib.loads(said("show", "bin")) == {"bin": {"factor": 2}}
+    assert json.loads(said("show", "bin", "--json")) == recipe_schema()["properties"]["bin"]
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_check_says_what_a_recipe_makes(quick, name):
+    facts = json.loads(said("check", name, "--size", "64x48", "--frames", "11", "--z", "5", "--rate", "100", "--json"))
+    assert facts["recipe"] == name
+    assert facts["plan"]["shape"] == [3, 1, 5, 64, 48]
+    steps = Recipe.load(name).steps
+    assert facts["one_pass"] == [step.name for step in LANE if step.name in steps]
+    assert facts["one_pass"] + facts["beside"] + facts["follows"] == list(steps)
+    level0 = facts["products"][0]
+    assert (level0["path"], level0["shape"], level0["dtype"]) == ("0", [3, 1, 5, 32, 24], "uint16")
+    assert level0["bytes"] == 2 * 15 * 32 * 24
+    assert facts["measured"]["rate_hz"] == pytest.approx(1000 / facts["measured"]["frame_ms"])
+    assert facts["measured"]["frames"] >= 1
+
+
+def test_check_says_it_to_people_and_what_is_measured(quick):
+    text = said("check", "lightsheet", "--size", "64x48", "--rate", "20", "--set", "statistics=false", "--keep-raw")
+    lines = dict(line.split(maxsplit=1) for line in text.splitlines() if not line.startswith(("product", "one", "a ")))
+    assert lines["frames"] == "1000 of 64x48, 6.14 kB each; t 100, c 1, z 10"
+    assert lines["blocks"] == "50, of 20 frames at most"
+    assert lines["speed"].endswith("blocks)")
+    assert "on one core, without writing (measured here now" in lines["speed"]
+    assert "one pass   calibrate, hot_pixels, bin, encode, pyramid, projections\n" in text
+    assert "product    projections/xy  tcyx 100x1x32x24  uint16  154 kB\n" in text
+    assert "product    raw/0           tczyx 100x1x10x64x48  uint16  6.14 MB\n" in text
+    assert "before compression (computed)" in text
+    assert "of a core, without writing (computed from that)" in text
+
+
+def test_a_rate_that_one_core_cannot_do_needs_more_workers(monkeypatch):
+    monkeypatch.setattr(speed, "measure_speed", lambda reduction: speed.Speed(25.0, 3, 30))
+    text = said("check", "lightsheet", "--size", "8x8", "--rate", "100")
+    assert "speed      40 frames/s, 25.00 ms a frame on one core" in text
+    assert "at 100 Hz  3 workers at least" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("check", "lightsheet", "--set", "bin.factor=3"), ["bin.factor", "1, 2"]),
+        (("check", "lightsheet", "--size", "big"), ["--size", "2048x2048"]),
+        (("check", "lightsheet", "--set", "calibrate.gain=absent.npy"), ["calibrate.gain", "absent.npy"]),
+        (("check", "nothing"), ["no recipe 'nothing'"]),
+        (("show", "nothing"), ["no recipe or step 'nothing'", "octostream recipes list"]),
+        (("show", "absent.toml"), ["absent.toml", "cannot be read"]),
+        (("new", "mine"), [".toml"]),
+        (("new", "absent-folder/mine.toml"), ["cannot be written", "No such file"]),
+        (("new", "mine.toml", "--base", "nothing"), ["no recipe 'nothing'"]),
+    ],
+)
+def test_what_is_wrong_is_one_line(tmp_path, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    error = call(*arguments).exception
+    assert isinstance(error, UsageError)
+    assert all(word in str(error) for word in words), str(error)
+    assert "\n" not in str(error)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_new_writes_a_recipe_that_does_what_its_base_does_and_overwrites_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "scopes").mkdir()
+    assert "recipes check scopes/mine.toml" in said("new", "scopes/mine.toml")
+    mine = Recipe.load("scopes/mine.toml")
+    assert (mine.name, mine.values) == ("mine", Recipe.load("lightsheet").values)
+    error = call("new", "scopes/mine.toml").exception
+    assert isinstance(error, UsageError)
+    assert "exists" in str(error)
+    text = (tmp_path / "scopes" / "mine.toml").read_text()
+    (tmp_path / "scopes" / "mine.toml").write_text(text.replace("#factor = 2", "factor = 4"))
+    assert "check other.toml" in said("new", "other.toml", "--base", "scopes/mine.toml")
+    assert Recipe.load("other.toml").values["bin.factor"] == 4
+    (tmp_path / "scopes" / "third.toml").touch()
+    np.testing.assert_equal(call("new", "scopes/third.toml").exit_code, 1)
+    assert (tmp_path / "scopes" / "third.toml").read_text() == ""
+
+
+def test_schema_is_printed():
+    assert json.loads(said("schema")) == recipe_schema()
