@@ -201,6 +201,10 @@ class Pixels:
         return {"type": "array", "items": pair}
 
 
+#: Sides that the pixels of a level can have, for steps that look at one: their parameter ``bin``.
+LEVEL_SIDE: Final = Choice((1, 2, 4, 8, 16, 32, 64), "raw pixels")
+
+
 def _of(unit: str) -> str:
     return f" of {unit}" if unit else ""
 

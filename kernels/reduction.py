@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..stream.errors import RecipeError
 from ..stream.model import Block, FrameStats, Plan, Product
 from ..stream.tables import Rows, Table
+from .following import plan_follower
 from .lane import Lane, LanePlan, plan_lane
 from .recipe import Recipe
 from .step import Planned, Setting
@@ -103,12 +104,14 @@ def plan_reduction(
     for name in recipe.steps:
         planned.append(_planned(recipe, name, setting))
         setting = _after(setting, name, planned[-1])
+    series = tuple(step for step in planned if step.series)
+    plan_follower(series)
     return Reduction(
         recipe=recipe,
         plan=plan,
         lane=lane,
         steps=tuple(step for step in planned if step.reducer),
-        series=tuple(step for step in planned if step.series),
+        series=series,
         products=setting.products,
         tables=tuple(table for step in planned for table in step.tables),
     )

@@ -77,7 +77,8 @@ class Series(Protocol):
         t : int
             Which; one more than the last.
         images : uint16 (c, z, y, x), counts with the pedestal
-            Of the level that the step asked for, or what a step before it made of it; 0 where a frame was lost.
+            Of the level that the step asked for, or what a step before it passed on; 0 where a frame was lost. Read
+            only, valid during the call.
         present : bool (c, z)
             Which are there.
         out : dict
@@ -86,12 +87,12 @@ class Series(Protocol):
         Returns
         -------
         mapping
-            Rows of its tables by name.
+            Rows of its tables by name, in the order of ``frame``, and none before those of earlier time points.
         """
         ...
 
     def finish(self) -> Arrays:
-        """Give its products of stage ``run``: whole arrays, by path."""
+        """Give its products of stage ``run``: whole arrays, by path. Called once, after the last time point."""
         ...
 
 
@@ -184,8 +185,11 @@ class Planned:
         Makes it ready to follow a run; of the kind derived.
     level : str
         Path of the level that the series follows.
+    passes_on : str
+        Path of its product of stage ``series`` that the series after it take in place of the images; empty: they take
+        the images that it took. The product is uint16 and has the size of the level.
     held_bytes : int
-        What the series holds in memory at most, or the reducer beside the products.
+        What the series holds in memory at most beside the arrays it is given, or the reducer beside the products.
     """
 
     products: tuple[Product, ...] = ()
@@ -195,6 +199,7 @@ class Planned:
     changes: bool = False
     series: Callable[[], Series] | None = None
     level: str = ""
+    passes_on: str = ""
     held_bytes: int = 0
 
 

@@ -16,6 +16,8 @@ from .step import Step
 _MODULES: Final[dict[str, str]] = {
     "histogram": "histogram_step",
     "focus": "focus_step",
+    "moments": "moments",
+    "time_projections": "time_projections",
 }
 
 
