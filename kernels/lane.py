@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..stream.model import FrameStats, Plan, Product
+from .binning import Cells, plan_cells
 from .calibrate import Calibration, plan_calibration
 from .constants import Constants
 from .fused import reduce_frame
@@ -35,8 +36,7 @@ class LanePlan:
         Raw frame (y, x), pixels.
     step : tuple of int
         Full block (t, c, z), frames.
-    factor : int
-        Binning.
+    cells : Cells
     pedestal : float, counts
     levels : tuple of (int, int)
         Size (y, x) of every pyramid level.
@@ -47,11 +47,16 @@ class LanePlan:
     products: tuple[Product, ...]
     frame_shape: tuple[int, int]
     step: tuple[int, int, int]
-    factor: int
+    cells: Cells
     pedestal: float
     levels: tuple[tuple[int, int], ...]
     calibration: Calibration
     hot: HotCells
+
+    @property
+    def factor(self) -> int:
+        """Binning: side of a cell, raw pixels."""
+        return self.cells.factor
 
     @property
     def keep_raw(self) -> bool:
@@ -70,16 +75,17 @@ def plan_lane(recipe: Recipe, plan: Plan, maps: Mapping[str, NDArray[Any]], *, k
     constants = Constants.of(recipe, plan.frame_shape, maps)
     offset, gain, factor = constants.offset, constants.gain, constants.factor
     height, width = plan.frame_shape
+    cells = plan_cells(plan.frame_shape, factor, constants.mode)
     levels = level_shapes((math.ceil(height / factor), math.ceil(width / factor)), constants.until)
     return LanePlan(
         products=tuple(_products(plan, levels, factor, constants.along, keep_raw)),
         frame_shape=plan.frame_shape,
         step=plan.blocks.step,
-        factor=factor,
+        cells=cells,
         pedestal=constants.pedestal,
         levels=levels,
-        calibration=plan_calibration(offset, gain, plan.frame_shape, factor),
-        hot=plan_hot_cells(constants.hot_pixels, offset, gain, plan.frame_shape, factor),
+        calibration=plan_calibration(offset, gain, plan.frame_shape, cells),
+        hot=plan_hot_cells(constants.hot_pixels, offset, gain, plan.frame_shape, cells),
     )
 
 
@@ -152,7 +158,7 @@ class Lane:
             self._xy[stack].fill(0)
         plane = self._levels[0][at]
         outputs = plane, self._xy[stack], self._xz[at], self._yz[at]
-        stats = reduce_frame(pixels, plan.factor, plan.calibration, self._hot, plan.pedestal, *outputs)
+        stats = reduce_frame(pixels, plan.cells, plan.calibration, self._hot, plan.pedestal, *outputs)
         for level in self._levels[1:]:
             halve(plane, level[at])
             plane = level[at]

@@ -46,7 +46,7 @@ def reduce_reference(
     calibrated = calibrate_reference(frames, constants.offset, constants.gain)
     for index in np.ndindex(frames.shape[:3]):
         calibrated[index] = heal_reference(calibrated[index], constants.hot_pixels)
-    binned = bin_reference(calibrated, constants.factor)
+    binned = bin_reference(calibrated, constants.factor, constants.mode)
     products = {"0": encode_reference(binned, constants.pedestal)}
     size = products["0"].shape
     for level in range(1, len(level_shapes((size[-2], size[-1]), constants.until))):
