@@ -17,6 +17,7 @@ _MODULES: Final[dict[str, str]] = {
     "histogram": "histogram_step",
     "focus": "focus_step",
     "quantise": "quantise_step",
+    "baseline": "baseline_series",
     "moments": "moments",
     "time_projections": "time_projections",
 }
