@@ -16,6 +16,7 @@ from .step import Step
 _MODULES: Final[dict[str, str]] = {
     "histogram": "histogram_step",
     "focus": "focus_step",
+    "foreground": "foreground_step",
     "quantise": "quantise_step",
     "baseline": "baseline_series",
     "moments": "moments",
