@@ -33,8 +33,8 @@ class Constants:
         Counts.
     until : int
         Largest side of the last pyramid level, pixels.
-    along : tuple of str
-        Axes that the projections look along.
+    along, modes : tuple of str
+        Axes that the projections look along; what they make of the values there.
     """
 
     offset: float | NDArray[np.float32]
@@ -45,6 +45,7 @@ class Constants:
     pedestal: float
     until: int
     along: tuple[str, ...]
+    modes: tuple[str, ...]
 
     @classmethod
     def of(cls, recipe: Recipe, frame_shape: tuple[int, int], maps: Mapping[str, NDArray[Any]]) -> Constants:
@@ -77,6 +78,7 @@ class Constants:
             pedestal=float(recipe.values.get("encode.pedestal", 0)),
             until=recipe.values.get("pyramid.until", max(frame_shape)),
             along=recipe.values.get("projections.along", ()),
+            modes=recipe.values.get("projections.modes", ()),
         )
 
 

@@ -17,7 +17,7 @@ from .cell_rows import max_cells, max_scaled_cells, sum_cells, sum_scaled_cells,
 from .compiled import entry
 from .encode import encode_row
 from .hot_pixels import HotCells, heal_cells
-from .projections import project_row
+from .projections import Targets, merge_max, merge_min, merge_sum, project_row, row_extremes, row_mean, share_row
 from .statistics import SATURATED, count_saturated, row_statistics
 
 
@@ -32,9 +32,7 @@ def _sources() -> str:
 def _compose(sources: str) -> Any:
     # Closed-over values are part of Numba's cache key, so a changed piece never meets old machine code.
     @entry
-    def reduce_frame(
-        raw: Any, cells: Any, calibration: Any, hot: Any, pedestal: float, out: Any, xy: Any, xz: Any, yz: Any
-    ) -> Any:
+    def reduce_frame(raw: Any, cells: Any, calibration: Any, hot: Any, pedestal: float, out: Any, views: Any) -> Any:
         _ = sources
         height, width = raw.shape
         # Taken out of the tuples once: every call that passes one on copies all of it.
@@ -47,7 +45,12 @@ def _compose(sources: str) -> Any:
         values, counts = np.empty(out.shape[1], np.float64), np.empty(out.shape[1], np.int32)
         column, tally = np.empty(width, np.float64), np.empty(width, np.int32)
         low, high, total, saturated = np.uint16(SATURATED), np.uint16(0), np.uint64(0), np.int64(0)
-        xz[:] = 0
+        usual, xy_max, xy_min, xy_sum = views.usual, views.xy_max, views.xy_min, views.xy_sum
+        xz_max, xz_min, xz_mean, column_sum = views.xz_max, views.xz_min, views.xz_mean, views.column_sum
+        yz_max, yz_min, yz_mean = views.yz_max, views.yz_min, views.yz_mean
+        xz_max[:] = 0
+        xz_min[:] = SATURATED
+        column_sum[:] = 0
         for row in range(out.shape[0]):
             top = row * factor
             band = raw[top : min(top + factor, height)]
@@ -91,7 +94,33 @@ def _compose(sources: str) -> Any:
                         raw, row, hot, counts, largest, gain, base, base_row, weight, column_weight, averaged, pedestal,
                         out[row],
                     )  # fmt: skip
-            yz[row] = project_row(out[row], xy[row], xz)
+            made = out[row]
+            # Asked once a row, not once a pixel, so it costs nothing that can be measured.
+            if usual:
+                yz_max[row] = project_row(made, xy_max[row], xz_max)
+                continue
+            if xy_max.size:
+                merge_max(made, xy_max[row])
+            if xy_min.size:
+                merge_min(made, xy_min[row])
+            if xy_sum.size:
+                merge_sum(made, xy_sum[row])
+            if xz_max.size:
+                merge_max(made, xz_max)
+            if xz_min.size:
+                merge_min(made, xz_min)
+            if xz_mean.size:
+                merge_sum(made, column_sum)
+            if yz_max.size or yz_min.size:
+                row_low, row_high = row_extremes(made)
+                if yz_max.size:
+                    yz_max[row] = row_high
+                if yz_min.size:
+                    yz_min[row] = row_low
+            if yz_mean.size:
+                yz_mean[row] = row_mean(made)
+        if xz_mean.size:
+            share_row(column_sum, out.shape[0], xz_mean)
         return low, high, total, saturated
 
     return reduce_frame
@@ -107,9 +136,7 @@ def reduce_frame(
     hot: HotCells,
     pedestal: float,
     out: NDArray[np.uint16],
-    xy: NDArray[np.uint16],
-    xz: NDArray[np.uint16],
-    yz: NDArray[np.uint16],
+    views: Targets,
 ) -> FrameStats:
     """Reduce one raw frame to its plane of level 0, merge it into the projections, and summarise it.
 
@@ -126,12 +153,8 @@ def reduce_frame(
     pedestal : float
     out : uint16 (y', x')
         Plane of level 0, overwritten.
-    xy : uint16 (y', x')
-        The stack's running maximum over z, raised in place.
-    xz : uint16 (x',)
-        The plane's maximum over y, overwritten.
-    yz : uint16 (y',)
-        The plane's maximum over x, overwritten.
+    views : Targets
+        Projections: those of the stack merged with this plane's, those of the plane overwritten.
 
     Returns
     -------
@@ -141,5 +164,5 @@ def reduce_frame(
     # One compiled form for frames that may and that may not be written to.
     view = raw.view()
     view.flags.writeable = False
-    low, high, total, saturated = _reduce_frame(view, cells, calibration, hot, pedestal, out, xy, xz, yz)
+    low, high, total, saturated = _reduce_frame(view, cells, calibration, hot, pedestal, out, views)
     return FrameStats(int(low), int(high), int(total) / raw.size, int(saturated))

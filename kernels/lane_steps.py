@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
+from . import projections
 from .binning import FACTORS, MODES
 from .kinds import Choice, Number, Pixels, Several, Whole
 from .parameters import MapFile, MapReference, Parameters, declared
@@ -73,6 +74,9 @@ class Projections(Parameters):
     along: tuple[str, ...] = declared(
         ("z", "y", "x"), Several(Choice(("z", "y", "x"))), "axes to look along: z gives xy, y gives xz, x gives yz"
     )
+    modes: tuple[str, ...] = declared(
+        ("max",), Several(Choice(projections.MODES)), "what is made of the values there: max, min, mean"
+    )
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,6 @@ LANE: Final = (
     Step("bin", "map", "level 0: mean, sum, maximum or binomial mean over cells of raw pixels", Bin),
     Step("encode", "map", "rounded to 16 bits on a pedestal", Encode),
     Step("pyramid", "map", "coarser levels for viewers, each half the size", Pyramid),
-    Step("projections", "fold", "maxima of level 0 over z, y and x", Projections),
+    Step("projections", "fold", "maxima, minima or means of level 0 over z, y and x", Projections),
     Step("statistics", "map", "minimum, maximum, mean, saturated pixels of the raw frame", Statistics),
 )

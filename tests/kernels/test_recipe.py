@@ -25,7 +25,7 @@ def test_the_built_in_recipe_keeps_the_scale_of_the_counts():
         "bin": {"factor": 2, "mode": "mean"},
         "encode": {"pedestal": 100},
         "pyramid": {"until": 256},
-        "projections": {"along": ["z", "y", "x"]},
+        "projections": {"along": ["z", "y", "x"], "modes": ["max"]},
         "statistics": {},
     }
     assert Recipe.load("lightsheet") == Recipe.from_json(data)
