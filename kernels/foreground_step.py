@@ -53,7 +53,8 @@ class ForegroundReducer:
         t, c, z = plan.blocks.step
         self._block, self._omit = plan.blocks[0], parameters.omit
         self._levels = tuple(level.path for level in levels)
-        self._masker = ForegroundMasker((z, *levels[0].shape[3:]), parameters, (1, CELL, CELL))
+        height, width = levels[0].shape[3:]
+        self._masker = ForegroundMasker((z, height, width), parameters, (1, CELL, CELL))
         # Filled, not only asked for: the system hands a page out when it is first written to.
         self._labels = np.full(part_size(levels[0], plan), 0, np.uint8)
         self._rows = RowBuffer(TABLE, t * c)
@@ -76,7 +77,7 @@ class ForegroundReducer:
             else:
                 labels[stack] = 0
         arrays["labels/foreground"] = labels.reshape(arrays["0"].shape)
-        return {TABLE.name: self._rows.take(self._block.first, present.shape[2], there.any(axis=1))}
+        return {TABLE.name: self._rows.take(self._block.first, present.shape[2], np.asarray(there.any(axis=1)))}
 
     def _mask(
         self, stack: int, planes: NDArray[np.bool_], levels: list[NDArray[np.uint16]], labels: NDArray[np.uint8]
