@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
+CUDA ?= cuda12
 
-.PHONY: demo test chaos lint bench clean
+.PHONY: demo test test-gpu chaos lint bench clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -16,6 +17,10 @@ demo: $(VENV)/installed  ## the whole system on this machine: make demo ARGS="--
 
 test: $(VENV)/installed  ## all tests: make test ARGS="tests/stream -q"
 	$(BIN)/pytest $(ARGS)
+
+test-gpu: $(VENV)/installed  ## what needs a CUDA device: make test-gpu CUDA=cuda13
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(CUDA)]"
+	$(BIN)/pytest -m gpu $(ARGS)
 
 chaos: $(VENV)/installed  ## the campaign in its long form: make chaos ARGS="-kstorage --seeds=1-3"
 	OCTOSTREAM_CHAOS=long $(BIN)/pytest tests/chaos tests/stream/test_simulation.py $(ARGS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..stream.model import FrameStats, Plan, Product
-from .binning import Cells, plan_cells
 from .calibrate import Calibration, plan_calibration
 from .constants import Constants
 from .fused import reduce_frame
@@ -19,7 +18,9 @@ from .hot_pixels import HotCells, plan_hot_cells
 from .pyramid import halve, level_shapes
 from .recipe import Recipe
 from .step import Arrays
-from .views import ViewPlan, Views, plan_views
+
+#: Projection along an axis: its name, and the axes that are left.
+_PROJECTIONS = {"z": ("xy", "tcyx"), "y": ("xz", "tczx"), "x": ("yz", "tczy")}
 
 
 @dataclass(frozen=True)
@@ -34,30 +35,23 @@ class LanePlan:
         Raw frame (y, x), pixels.
     step : tuple of int
         Full block (t, c, z), frames.
-    cells : Cells
+    factor : int
+        Binning.
     pedestal : float, counts
     levels : tuple of (int, int)
         Size (y, x) of every pyramid level.
     calibration : Calibration
     hot : HotCells
-    views : ViewPlan
-        Projections.
     """
 
     products: tuple[Product, ...]
     frame_shape: tuple[int, int]
     step: tuple[int, int, int]
-    cells: Cells
+    factor: int
     pedestal: float
     levels: tuple[tuple[int, int], ...]
     calibration: Calibration
     hot: HotCells
-    views: ViewPlan
-
-    @property
-    def factor(self) -> int:
-        """Binning: side of a cell, raw pixels."""
-        return self.cells.factor
 
     @property
     def keep_raw(self) -> bool:
@@ -76,31 +70,35 @@ def plan_lane(recipe: Recipe, plan: Plan, maps: Mapping[str, NDArray[Any]], *, k
     constants = Constants.of(recipe, plan.frame_shape, maps)
     offset, gain, factor = constants.offset, constants.gain, constants.factor
     height, width = plan.frame_shape
-    cells = plan_cells(plan.frame_shape, factor, constants.mode)
     levels = level_shapes((math.ceil(height / factor), math.ceil(width / factor)), constants.until)
-    views = plan_views(plan, levels[0], factor, constants.along, constants.modes)
     return LanePlan(
-        products=(*_levels(plan, levels, factor), *views.products, *_raw(plan, keep_raw)),
+        products=tuple(_products(plan, levels, factor, constants.along, keep_raw)),
         frame_shape=plan.frame_shape,
         step=plan.blocks.step,
-        cells=cells,
+        factor=factor,
         pedestal=constants.pedestal,
         levels=levels,
-        calibration=plan_calibration(offset, gain, plan.frame_shape, cells),
-        hot=plan_hot_cells(constants.hot_pixels, offset, gain, plan.frame_shape, cells),
-        views=views,
+        calibration=plan_calibration(offset, gain, plan.frame_shape, factor),
+        hot=plan_hot_cells(constants.hot_pixels, offset, gain, plan.frame_shape, factor),
     )
 
 
-def _levels(plan: Plan, levels: tuple[tuple[int, int], ...], factor: int) -> Iterator[Product]:
-    for k, size in enumerate(levels):
-        shape, follows = (*plan.shape[:3], *size), "halved" if k else ""
-        yield Product(f"{k}", "tczyx", shape, "uint16", factor * 2**k, follows=follows)
-
-
-def _raw(plan: Plan, keep_raw: bool) -> Iterator[Product]:
+def _products(
+    plan: Plan, levels: tuple[tuple[int, int], ...], factor: int, along: tuple[str, ...], keep_raw: bool
+) -> list[Product]:
+    t, c, z = plan.shape[:3]
+    lengths = dict(zip("tczyx", (t, c, z, *levels[0]), strict=True))
+    products = [
+        Product(f"{k}", "tczyx", (t, c, z, *size), "uint16", factor * 2**k, follows="halved" if k else "")
+        for k, size in enumerate(levels)
+    ]
+    for name, axes in (_PROJECTIONS[axis] for axis in along):
+        fold = "max" if name == "xy" else ""
+        shape = tuple(lengths[axis] for axis in axes)
+        products.append(Product(f"projections/{name}", axes, shape, "uint16", factor, fold, follows="level 0"))
     if keep_raw:
-        yield Product("raw/0", "tczyx", plan.shape, "uint16", 1)
+        products.append(Product("raw/0", "tczyx", plan.shape, "uint16", 1))
+    return products
 
 
 class Lane:
@@ -115,20 +113,23 @@ class Lane:
 
     def __init__(self, plan: LanePlan) -> None:
         t, c, z = plan.step
-        frames = t * c * z
+        frames, (y, x) = t * c * z, plan.levels[0]
         self._plan = plan
         self._hot = plan.hot._replace(scratch=plan.hot.scratch.copy())
         # Filled, not only asked for: the system hands a page out when it is first written to, which costs more than
         # the whole reduction if it happens while frames come in.
         self._levels = [np.full((frames, *size), 0, np.uint16) for size in plan.levels]
-        self._views = Views(plan.views)
+        self._xy = np.full((t * c, y, x), 0, np.uint16)
+        self._xz = np.full((frames, x), 0, np.uint16)
+        self._yz = np.full((frames, y), 0, np.uint16)
         self._raw = np.full((frames, *plan.frame_shape), 0, np.uint16) if plan.keep_raw else None
         self._extent = plan.step
+        self._stacks: set[int] = set()
 
     def begin(self, extent: tuple[int, int, int]) -> None:
         """Start a block of (t, c, z) frames; what the last one left is forgotten."""
         self._extent = extent
-        self._views.begin(extent)
+        self._stacks.clear()
 
     def add(self, at: int, pixels: NDArray[np.uint16]) -> FrameStats:
         """Reduce one frame, in any order, each once.
@@ -145,9 +146,13 @@ class Lane:
         FrameStats
             Of the raw counts.
         """
-        plan, plane = self._plan, self._levels[0][at]
-        views = self._views.take(at)
-        stats = reduce_frame(pixels, plan.cells, plan.calibration, self._hot, plan.pedestal, plane, views)
+        plan, stack = self._plan, at // self._extent[2]
+        if stack not in self._stacks:
+            self._stacks.add(stack)
+            self._xy[stack].fill(0)
+        plane = self._levels[0][at]
+        outputs = plane, self._xy[stack], self._xz[at], self._yz[at]
+        stats = reduce_frame(pixels, plan.factor, plan.calibration, self._hot, plan.pedestal, *outputs)
         for level in self._levels[1:]:
             halve(plane, level[at])
             plane = level[at]
@@ -160,7 +165,7 @@ class Lane:
         return self._levels[0][at]
 
     def finish(self, present: NDArray[np.bool_]) -> Arrays:
-        """Complete the block; frames that never came are 0, and do not count in projections along z.
+        """Complete the block; frames that never came are 0, and do not touch the xy projection.
 
         Parameters
         ----------
@@ -171,15 +176,19 @@ class Lane:
         -------
         dict
             Array of every product by path, over the block's extent, C-contiguous views: levels and ``raw/0``
-            (t, c, z, y, x), projections as `Views.finish` gives them.
+            (t, c, z, y, x), ``projections/xy`` (t, c, y, x), ``xz`` (t, c, z, x), ``yz`` (t, c, z, y).
         """
+        t, c, _ = self._extent
         raw = {} if self._raw is None else {"raw/0": self._raw}
-        by_frame = {f"{k}": level for k, level in enumerate(self._levels)} | raw
-        lost = np.flatnonzero(~present.reshape(-1))
-        for buffer in by_frame.values():
-            buffer[lost] = 0
+        by_frame = {f"{k}": level for k, level in enumerate(self._levels)}
+        by_frame |= {"projections/xz": self._xz, "projections/yz": self._yz, **raw}
+        for at in np.flatnonzero(~present.reshape(-1)).tolist():
+            for buffer in by_frame.values():
+                buffer[at].fill(0)
+        for stack in set(range(t * c)) - self._stacks:
+            self._xy[stack].fill(0)
         made = {path: _extent(buffer, self._extent) for path, buffer in by_frame.items()}
-        made |= self._views.finish(self._extent, present)
+        made["projections/xy"] = _extent(self._xy, (t, c))
         return {product.path: made[product.path] for product in self._plan.products}
 
 

@@ -66,3 +66,11 @@ class StoreError(OctostreamError):
 
 class NoSpaceError(StoreError):
     """The disk has less free space than is needed."""
+
+
+class DeviceLostError(OctostreamError):
+    """A GPU stopped answering, ran out of memory or refused a kernel; the block must be reduced again elsewhere."""
+
+
+class NoDeviceError(UsageError):
+    """A GPU was asked for and there is none that can be used."""

@@ -64,6 +64,18 @@ def test_types_and_page_are_shipped():
     assert static
 
 
+def test_cuda_sources_are_shipped_and_joined():
+    from octostream.kernels.cuda_source import FILES
+
+    folder = ROOT / "kernels" / "cuda"
+    shipped = {
+        f
+        for pattern in PROJECT["tool"]["setuptools"]["package-data"]["octostream.kernels"]
+        for f in (ROOT / "kernels").glob(pattern)
+    }
+    assert {folder / name for name in FILES} == {file for file in tracked() if file.parent == folder} <= shipped
+
+
 def test_version_is_said_once():
     assert PROJECT["project"]["version"] == octostream.__version__
 

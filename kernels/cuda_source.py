@@ -1,0 +1,66 @@
+"""The CUDA C++ of the fused lane: one text from the files of ``cuda/``, and the names of its kernels."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+#: In the order in which they use one another. Joined, not included: a compiler's cache then sees every change.
+FILES: Final = (
+    "whole_numbers.cuh",
+    "warp.cuh",
+    "span.cuh",
+    "calibration.cuh",
+    "heal_cells.cu",
+    "reduce_frames.cu",
+    "finish_frames.cu",
+    "halve_levels.cu",
+)
+#: For NVRTC; the architecture comes from who compiles.
+OPTIONS: Final = ("-std=c++17",)
+#: Kernels that are compiled for one binning and one form of the calibration each.
+SHAPED: Final = ("heal_cells", "reduce_frames")
+PLAIN: Final = ("finish_frames", "halve_levels")
+FACTORS: Final = (1, 2, 4)
+#: Bits of a gain and of an addend in the maps, 0 where they are numbers. A gain map always comes with addends.
+FORMS: Final = ((0, 0), (0, 32), (0, 64), (16, 32), (16, 64), (32, 32), (32, 64))
+
+
+@cache
+def source() -> str:
+    """Give the whole text, for NVRTC or for a C++ compiler with an emulation of CUDA before it.
+
+    Returns
+    -------
+    str
+        CUDA C++17 without any include; kernels are templates, to be named as `kernel_name` does.
+    """
+    folder = Path(__file__).parent / "cuda"
+    return "\n".join(f'#line 1 "{name}"\n{(folder / name).read_text(encoding="utf-8")}' for name in FILES)
+
+
+def kernel_name(kernel: str, factor: int, gain_bits: int, addend_bits: int) -> str:
+    """Name a kernel as C++ does.
+
+    Parameters
+    ----------
+    kernel : str
+        One of `SHAPED`.
+    factor : int
+        Binning, one of `FACTORS`.
+    gain_bits, addend_bits : int
+        One of `FORMS`.
+
+    Returns
+    -------
+    str
+        ``"reduce_frames<2, 0, 0>"``.
+    """
+    return f"{kernel}<{factor}, {gain_bits}, {addend_bits}>"
+
+
+def all_kernels() -> tuple[str, ...]:
+    """Name every kernel there is: `PLAIN` ones, and `SHAPED` ones for all `FACTORS` and `FORMS`."""
+    shaped = (kernel_name(kernel, factor, *form) for kernel in SHAPED for factor in FACTORS for form in FORMS)
+    return (*PLAIN, *shaped)

@@ -1,0 +1,165 @@
+"""What the CUDA kernels need for one reduction: sizes, constants, hot-pixel lists in whole numbers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .constants import Constants
+from .fixed_point import FixedPoint, plan_fixed_point
+from .hot_pixels import HotCells
+from .lane import LanePlan
+
+#: A block of threads of the pass: four rows of cells, 256 raw columns.
+BLOCK_ROWS: Final = 4
+BLOCK_SPAN: Final = 256
+#: The kernels count the pixels of a frame in 32 bits.
+_MOST_PIXELS: Final = 2**30
+
+
+@dataclass(frozen=True)
+class HotLists:
+    """The listed pixels by the block of threads that meets them: `HotCells` in another order, in whole numbers.
+
+    Attributes
+    ----------
+    start : int32 (blocks + 1,)
+        Where each block's cells begin.
+    place_in_block : int32 (cells,)
+        Row in the block · (256 / factor) + column.
+    place : int32 (cells,)
+        y' · width' + x'.
+    pixel_start : int32 (cells + 1,)
+    donor_start : int32 (pixels + 1,)
+    donor : int32 (donors,)
+        y · width + x in the raw frame; the listed pixel itself before its neighbours.
+    gain, subtrahend : int64 (donors,)
+        gain · 2ᶠ and offset·gain · 2ᶠ.
+    """
+
+    start: NDArray[np.int32]
+    place_in_block: NDArray[np.int32]
+    place: NDArray[np.int32]
+    pixel_start: NDArray[np.int32]
+    donor_start: NDArray[np.int32]
+    donor: NDArray[np.int32]
+    gain: NDArray[np.int64]
+    subtrahend: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class GpuPlan:
+    """A reduction made ready for CUDA kernels.
+
+    Attributes
+    ----------
+    products : tuple of str
+        Paths of what the lane makes.
+    frame_shape : tuple of int
+        Raw frame (y, x), pixels.
+    factor : int
+        Binning.
+    levels : tuple of (int, int)
+        Size (y, x) of every pyramid level.
+    depth : int
+        Frames of a block that share one projection over z.
+    stacks : int
+        Stacks of a block at most.
+    fixed : FixedPoint
+    hot : HotLists
+    """
+
+    products: tuple[str, ...]
+    frame_shape: tuple[int, int]
+    factor: int
+    levels: tuple[tuple[int, int], ...]
+    depth: int
+    stacks: int
+    fixed: FixedPoint
+    hot: HotLists
+
+    @property
+    def keep_raw(self) -> bool:
+        """Whether the frames as they came are a product."""
+        return "raw/0" in self.products
+
+    @property
+    def frames(self) -> int:
+        """Frames of a block at most."""
+        return self.depth * self.stacks
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Blocks of threads that cover a frame (x, y)."""
+        return grid_of(self.levels[0], self.factor)
+
+
+def grid_of(level0: tuple[int, int], factor: int) -> tuple[int, int]:
+    """Count the blocks of threads (x, y) that cover a plane of level 0 (y, x)."""
+    return -(-level0[1] * factor // BLOCK_SPAN), -(-level0[0] // BLOCK_ROWS)
+
+
+def plan_gpu(lane: LanePlan, constants: Constants) -> GpuPlan | None:
+    """Make the lane of a reduction ready for CUDA kernels.
+
+    Parameters
+    ----------
+    lane : LanePlan
+    constants : Constants
+        That the lane was planned with.
+
+    Returns
+    -------
+    GpuPlan or None
+        None where the whole numbers of the kernels cannot hold it: such a reduction runs on the CPU.
+    """
+    offset, gain, factor, shape = constants.offset, constants.gain, lane.factor, lane.frame_shape
+    fixed = plan_fixed_point(offset, gain, constants.pedestal, shape, factor)
+    if fixed is None or math.prod(shape) >= _MOST_PIXELS:
+        return None
+    gains = fixed.gain_map if fixed.gain_map.size else np.broadcast_to(np.int64(fixed.gain), shape)
+    product = np.broadcast_to(fixed.whole(np.float64(offset) * np.float64(gain)), shape)
+    hot = _by_block(lane.hot, lane.levels[0], factor, gains, product)
+    t, c, z = lane.step
+    products = tuple(product.path for product in lane.products)
+    return GpuPlan(products, shape, factor, lane.levels, z, t * c, fixed, hot)
+
+
+def _by_block(
+    cells: HotCells,
+    level0: tuple[int, int],
+    factor: int,
+    gains: NDArray[np.integer],
+    subtrahends: NDArray[np.int64],
+) -> HotLists:
+    columns, (across, down) = BLOCK_SPAN // factor, grid_of(level0, factor)
+    y = np.repeat(np.arange(level0[0]), np.diff(cells.row_start))
+    x = cells.cell_x
+    block = y // BLOCK_ROWS * across + x // columns
+    order = np.argsort(block, kind="stable")
+    pixel_start, pixels = _in_order(cells.pixel_start, order)
+    donor_start, donors = _in_order(cells.donor_start, pixels)
+    y, x = y[order], x[order]
+    donor_y, donor_x = cells.donor_y[donors], cells.donor_x[donors]
+    return HotLists(
+        start=np.searchsorted(block[order], np.arange(across * down + 1)).astype(np.int32),
+        place_in_block=(y % BLOCK_ROWS * columns + x % columns).astype(np.int32),
+        place=(y * level0[1] + x).astype(np.int32),
+        pixel_start=pixel_start,
+        donor_start=donor_start,
+        donor=donor_y * np.int32(gains.shape[1]) + donor_x,
+        gain=gains[donor_y, donor_x].astype(np.int64),
+        subtrahend=subtrahends[donor_y, donor_x],
+    )
+
+
+def _in_order(starts: NDArray[np.int64], order: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    # The starts of lists that are put into another order, and where each of their members was before.
+    sizes = np.diff(starts)[order]
+    ends = np.cumsum(sizes)
+    members = np.repeat(starts[:-1][order] - (ends - sizes), sizes) + np.arange(sizes.sum())
+    return np.concatenate([[0], ends]).astype(np.int32), members
