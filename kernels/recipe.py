@@ -171,7 +171,13 @@ class Recipe:
         """
         found = find_step(step)
         told = {name: self.values[f"{step}.{name}"] for name in found.declared if f"{step}.{name}" in self.values}
-        return found.parameters(**told)
+        try:
+            return found.parameters(**told)
+        except RecipeError:
+            raise
+        except Exception as error:  # the step may be of another package
+            what = f"the parameters of step '{step}' cannot be used ({type(error).__name__}: {error})"
+            raise RecipeError(what.partition("\n")[0], "change them, or leave the step out") from error
 
     def to_json(self) -> dict[str, Any]:
         """Give the plain form that travels with a run and is stored with it.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final
@@ -15,8 +15,9 @@ from ..stream.model import Block, FrameStats, Plan, Product
 from ..stream.tables import Rows, Table
 from .following import plan_follower
 from .lane import Lane, LanePlan, plan_lane
+from .parameters import Parameters
 from .recipe import Recipe
-from .step import Planned, Setting
+from .step import Planned, Setting, Step
 from .steps import find_step
 
 _NO_MAPS: Final[Mapping[str, NDArray[Any]]] = MappingProxyType({})
@@ -74,7 +75,12 @@ class Reduction:
 
 
 def plan_reduction(
-    recipe: Recipe, plan: Plan, maps: Mapping[str, NDArray[Any]] = _NO_MAPS, *, keep_raw: bool = False
+    recipe: Recipe,
+    plan: Plan,
+    maps: Mapping[str, NDArray[Any]] = _NO_MAPS,
+    *,
+    keep_raw: bool = False,
+    extra: Sequence[tuple[Step, Parameters]] = (),
 ) -> Reduction:
     """Work out what a recipe makes of a plan.
 
@@ -87,6 +93,8 @@ def plan_reduction(
         Arrays that the recipe refers to, by ``"step.parameter"``.
     keep_raw : bool
         Whether ``raw/0`` is a product too.
+    extra : sequence of (Step, Parameters)
+        Steps that act after those of the recipe: some that no package offers yet, as when they are tested.
 
     Returns
     -------
@@ -101,9 +109,9 @@ def plan_reduction(
     lane = plan_lane(recipe, plan, maps, keep_raw=keep_raw)
     setting = _after(Setting(plan, (), lane.pedestal, maps), "", Planned(lane.products))
     planned: list[Planned] = []
-    for name in recipe.steps:
-        planned.append(_planned(recipe, name, setting))
-        setting = _after(setting, name, planned[-1])
+    for step, told in (*((find_step(name), recipe.parameters(name)) for name in recipe.steps), *extra):
+        planned.append(_planned(step, told, setting))
+        setting = _after(setting, step.name, planned[-1])
     series = tuple(step for step in planned if step.series)
     plan_follower(series)
     return Reduction(
@@ -127,16 +135,15 @@ def _after(setting: Setting, name: str, step: Planned) -> Setting:
     )
 
 
-def _planned(recipe: Recipe, name: str, setting: Setting) -> Planned:
-    step = find_step(name)
+def _planned(step: Step, told: Parameters, setting: Setting) -> Planned:
     if step.plan is None:
         return Planned()
     try:
-        return step.plan(recipe.parameters(name), setting)
+        return step.plan(told, setting)
     except RecipeError:
         raise
     except Exception as error:  # the step may be of another package
-        what = f"step '{name}' cannot be made ready ({type(error).__name__}: {error})"
+        what = f"step '{step.name}' cannot be made ready ({type(error).__name__}: {error})"
         raise RecipeError(what.partition("\n")[0], "check its parameters, or leave the step out") from error
 
 

@@ -11,6 +11,8 @@ from .lane_steps import LANE
 from .offers import Offer, Trouble, load, usable
 from .step import Step
 
+#: Steps of other packages act before this one, the first that puts something else in the place of counts.
+_CHANGES: Final = "foreground"
 #: Modules that offer a step as ``STEP``, in the order in which the steps act. Loaded when they are asked for: some take
 #: long to import.
 _MODULES: Final[dict[str, str]] = {
@@ -22,8 +24,10 @@ _MODULES: Final[dict[str, str]] = {
 
 
 def step_names() -> tuple[str, ...]:
-    """Name all steps, in the order in which they act; those of other packages come last."""
-    return (*_own(), *_others())
+    """Name all steps, in the order in which they act; those of other packages before any that changes the counts."""
+    own = _own()
+    place = own.index(_CHANGES)
+    return (*own[:place], *_others(), *own[place:])
 
 
 @cache

@@ -1,0 +1,227 @@
+"""The promises of a step as tests; the test file of a reduction subclasses them.
+
+    class TestBrightness(StepContract):
+        step = STEP
+
+        def reference(self, raw, level0, present): ...
+
+They need pytest, or anything that runs methods called ``test_…``, and Hypothesis.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..stream.tables import Rows
+from .contract_runs import Case, Outcome, cases, run
+from .lane_steps import LANE
+from .recipe import Recipe
+from .reduction import Reduction, plan_reduction
+from .step import Step
+
+
+class StepContract:
+    """What every step of the kinds map, fold and stack has to keep.
+
+    Attributes
+    ----------
+    step : Step
+        Under test.
+    parameters : mapping
+        Its parameters; the defaults where it is silent.
+    recipe : sequence of str
+        Changes to the recipe ``lightsheet`` that the step acts in: ``"bin.factor=1"``.
+    smallest : tuple of int
+        Least (z, y, x) of a run that it takes.
+    examples : int
+        Runs that are tried for each promise.
+    rtol : float
+        Within which floats agree with the reference; whole numbers are equal.
+    """
+
+    step: ClassVar[Step]
+    parameters: ClassVar[Mapping[str, Any]] = {}
+    recipe: ClassVar[Sequence[str]] = ()
+    smallest: ClassVar[tuple[int, int, int]] = (1, 1, 1)
+    examples: ClassVar[int] = 15
+    rtol: ClassVar[float] = 1e-5
+
+    def reference(
+        self, raw: NDArray[np.uint16], level0: NDArray[np.uint16], present: NDArray[np.bool_]
+    ) -> Mapping[str, NDArray[Any] | Rows]:
+        """Say in plain NumPy what the step makes; override it.
+
+        Parameters
+        ----------
+        raw : uint16 (t, c, z, y, x), raw counts
+            0 where a frame never came.
+        level0 : uint16 (t, c, z, y', x')
+            What the recipe makes of them; 0 where a frame never came.
+        present : bool (t, c, z)
+            Which frames came.
+
+        Returns
+        -------
+        mapping
+            Arrays by product path, columns by table name; what is not in it is not compared.
+        """
+        return {}
+
+    def test_it_says_what_it_is(self) -> None:
+        """Name, kind and summary can be shown; every parameter has a valid default and one line of help."""
+        step = self.step
+        assert re.fullmatch(r"[a-z][a-z0-9_]*", step.name), f"the name {step.name!r} is no plain word"
+        assert step.kind in ("map", "stack", "fold"), f"{step.kind} is no kind of step that acts on blocks"
+        for what, text in {"summary": step.summary, **{p.name: p.help for p in step.declared.values()}}.items():
+            assert text, f"{what} is not explained"
+            assert text.isprintable(), f"what explains {what} is not one line"
+        for parameter in step.declared.values():
+            taken = parameter.kind.accept(parameter.default)
+            assert taken == parameter.default, f"the default of {parameter.name} is not what it may be"
+
+    def test_products_and_tables_are_what_was_announced(self) -> None:
+        """Paths, shapes and types of arrays; columns, types and frame numbers of tables."""
+
+        def holds(case: Case) -> None:
+            run(self.reduction(case), case)  # checks every block
+
+        self._for_cases(holds)
+
+    def test_the_same_frames_give_the_same_bits(self) -> None:
+        """Again in the same buffers, in new ones, and after other frames."""
+
+        def holds(case: Case) -> None:
+            reduction = self.reduction(case)
+            reducer, first = reduction.reducer(), run(reduction, case)
+            for other in (case.inverted(), case):
+                last = run(reduction, other, reducer)
+            _same(last, first, "what came before changed the result")
+
+        self._for_cases(holds)
+
+    def test_the_order_of_arrival_does_not_matter(self) -> None:
+        """Frames of a block come in any order."""
+
+        def holds(case: Case) -> None:
+            reduction = self.reduction(case)
+            _same(run(reduction, case), run(reduction, case.in_order()), "the order of arrival changed the result")
+
+        self._for_cases(holds)
+
+    def test_the_cut_into_blocks_does_not_matter(self) -> None:
+        """The whole run in one block, and in many."""
+
+        def holds(case: Case) -> None:
+            whole = case.in_one_block()
+            _same(run(self.reduction(case), case), run(self.reduction(whole), whole), "the blocks changed the result")
+
+        self._for_cases(holds)
+
+    def test_frames_that_never_came_change_nothing_else(self) -> None:
+        """Frames, or stacks of which all came, are as if nothing were missing."""
+        if self.step.kind == "fold":
+            return
+
+        def holds(case: Case) -> None:
+            reduction = self.reduction(case)
+            some, everything = run(reduction, case), run(reduction, case.complete())
+            own = {product.path for product in self._own(reduction).products}
+            whole = case.present if self.step.kind == "map" else case.present & case.present.all(2, keepdims=True)
+            for product in reduction.products:
+                if product.path in own and product.axes.startswith("tc"):
+                    there = whole if product.axes[2] == "z" and "z" not in product.own else whole.all(2)
+                    kept, everything_kept = (made.arrays[product.path][there] for made in (some, everything))
+                    _equal(kept, everything_kept, f"{product.path} of other frames")
+            numbers = np.flatnonzero(whole)
+            for name in some.tables:
+                rows, all_rows = (_of_frames(made.tables[name], numbers) for made in (some, everything))
+                _equal_rows(rows, all_rows, f"table {name} of other frames")
+
+        self._for_cases(holds)
+
+    def test_it_leaves_alone_what_is_not_its_own(self) -> None:
+        """Frames are only read, and arrays that it does not announce are as without it."""
+        if self.step.plan is None:
+            return
+
+        def holds(case: Case) -> None:
+            reduction = self.reduction(case)
+            without = self.reduction(case, with_step=False)
+            own = self._own(reduction)
+            if own.changes:
+                return
+            got, expected = run(reduction, case), run(without, case)
+            for path in set(expected.arrays) - {product.path for product in own.products}:
+                _equal(got.arrays[path], expected.arrays[path], f"{path}, which is not the step's,")
+
+        self._for_cases(holds)
+
+    def test_it_agrees_with_the_reference(self) -> None:
+        """Whole numbers are equal, floats agree within `rtol`."""
+
+        def holds(case: Case) -> None:
+            level0 = run(self.reduction(case, with_step=False), case).arrays["0"]
+            got = run(self.reduction(case), case)
+            for name, expected in self.reference(case.raw_present, level0, case.present).items():
+                if not isinstance(expected, Mapping):
+                    self._close(got.arrays[name], expected, name)
+                    continue
+                assert set(expected) <= set(got.tables[name]), f"columns of {name}: {sorted(got.tables[name])}"
+                for column, values in expected.items():
+                    self._close(got.tables[name][column], np.asarray(values), f"{name}.{column}")
+
+        self._for_cases(holds)
+
+    def reduction(self, case: Case, *, with_step: bool = True) -> Reduction:
+        """Make the recipe with, or without, the step ready for a run."""
+        fused = self.step.name in [step.name for step in LANE]
+        told = (
+            [f"{self.step.name}.{name}={json.dumps(value)}" for name, value in self.parameters.items()] if fused else []
+        )
+        switch = [f"{self.step.name}=true"] if fused else []
+        recipe = Recipe.load("lightsheet", [*self.recipe, *switch, *told])
+        extra = [(self.step, self.step.parameters(**self.parameters))] if with_step and not fused else []
+        return plan_reduction(recipe, case.plan, extra=extra)
+
+    def _own(self, reduction: Reduction) -> Any:
+        return reduction.lane if self.step.plan is None else reduction.steps[-1]
+
+    def _for_cases(self, holds: Callable[[Case], None]) -> None:
+        from hypothesis import HealthCheck, given, settings  # the package does without where nothing is tested
+
+        few = settings(max_examples=self.examples, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+        few(given(cases(self.smallest, whole_stacks=self.step.kind == "stack"))(holds))()
+
+    def _close(self, got: NDArray[Any], expected: NDArray[Any], what: str) -> None:
+        assert got.shape == expected.shape, f"{what} has the shape {got.shape}, the reference {expected.shape}"
+        tolerance = self.rtol if got.dtype.kind == "f" else 0
+        np.testing.assert_allclose(got, expected, rtol=tolerance, atol=0, err_msg=f"{what} is not as the reference")
+
+
+def _of_frames(rows: Rows, numbers: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+    keep = np.isin(rows["frame"], numbers)
+    return {name: values[keep] for name, values in rows.items()}
+
+
+def _same(got: Outcome, expected: Outcome, why: str) -> None:
+    assert got.arrays.keys() == expected.arrays.keys(), why
+    for path, array in expected.arrays.items():
+        _equal(got.arrays[path], array, f"{why}: {path}")
+    for name, rows in expected.tables.items():
+        _equal_rows(got.tables[name], rows, f"{why}: table {name}")
+
+
+def _equal_rows(got: Rows, expected: Rows, what: str) -> None:
+    for column, values in expected.items():
+        _equal(got[column], values, f"{what}, column {column},")
+
+
+def _equal(got: NDArray[Any], expected: NDArray[Any], what: str) -> None:
+    same = got.shape == expected.shape and np.array_equal(got, expected, equal_nan=got.dtype.kind == "f")
+    assert same, f"{what} differs"
