@@ -10,7 +10,7 @@ from rich.console import Console
 
 from .. import __version__
 from ..stream.errors import OctostreamError
-from .commands import acquire, bench, calibrate, demo, keys, recipes, recover, sample, serve, spool, verify
+from .commands import acquire, bench, calibrate, demo, keys, recipes, recover, reduce, sample, serve, spool, verify
 
 app = typer.Typer(
     name="octostream",
@@ -19,11 +19,10 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (demo, serve, acquire, verify, recover, calibrate, bench, sample):
+for module in (demo, serve, acquire, reduce, verify, recover, calibrate, sample):
     app.command(module.NAME)(module.command)
-app.add_typer(recipes.app, name=recipes.NAME)
-app.add_typer(keys.app, name=keys.NAME)
-app.add_typer(spool.app, name=spool.NAME)
+for group in (recipes, bench, keys, spool):
+    app.add_typer(group.app, name=group.NAME)
 
 
 def _version(show: bool) -> None:

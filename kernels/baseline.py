@@ -1,61 +1,38 @@
 """Baseline and ΔF/F: a sliding percentile of each pixel over time, and the change relative to it.
 
 Keller's functional chain takes the percentile 25 (one photon) or 10 (two photons) over 70 time points. The window here
-ends at the point it is for, so that the result is there while the recording runs. All that is needed from before is the
-last ``window`` - 1 points. A block reads them from the committed images (a pyramid level holds them, bit for bit) and
-adds them to an empty `SlidingBaseline`: the result is that of a worker which saw all points.
+ends at the point it is for, so that the result is there while the recording runs.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .compiled import entry, piece
-from .limits import check_number, check_whole
+from .kinds import LEVEL_SIDE, Number, Whole
+from .parameters import Parameters, declared
 
 
 @dataclass(frozen=True)
-class Baseline:
-    """Parameters of baseline and ΔF/F.
+class Baseline(Parameters):
+    """Sliding percentile of each pixel over time, and the change relative to it."""
 
-    Attributes
-    ----------
-    percentile : float, percent
-        From 0 to 100, default 25; 10 where pixels hold few photons.
-    window : int, points
-        From 1 to 1000, default 70. The first points have the percentile of what there is.
-    every : int, images
-        Each how many images one is a point, from 1 to 10000, default 1. A point costs as much as 50 images of ΔF/F, and
-        a window over seconds needs no more than tens of points: 10 or more suits planes at 100 Hz.
-    background : float, counts
-        What an image has where there is no light, from 0 to 65535; default 100, the pedestal.
-    floor : float, counts
-        Least F0 - background that is divided by, from 0.001 to 65535, default 1. It keeps ΔF/F finite where F0 is not
-        above the background.
-
-    Raises
-    ------
-    RecipeError
-        If a value is outside its range.
-    """
-
-    percentile: float = 25.0
-    window: int = 70
-    every: int = 1
-    background: float = 100.0
-    floor: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_number("baseline.percentile", self.percentile, "percent", 0, 100)
-        check_whole("baseline.window", self.window, "points", 1, 1000)
-        check_whole("baseline.every", self.every, "images", 1, 10000)
-        check_number("baseline.background", self.background, "counts", 0, 65535)
-        check_number("baseline.floor", self.floor, "counts", 1e-3, 65535)
+    step_name: ClassVar[str] = "baseline"
+    bin: int = declared(4, LEVEL_SIDE, "side of a pixel of the level that is looked at")
+    percentile: float = declared(25, Number("percent", 0, 100), "of the window; 10 where pixels hold few photons")
+    window: int = declared(70, Whole("points", 1, 1000), "points that a baseline is made of; at first those there are")
+    # A point costs as much as 50 images of ΔF/F, and a window over seconds needs no more than tens of points.
+    every: int = declared(
+        1, Whole("time points", 1, 10000), "one point of the window each so many; 10 or more suits planes at 100 Hz"
+    )
+    floor: float = declared(
+        1, Number("counts", 1e-3, 65535), "least F0 above the pedestal that is divided by, so that ΔF/F stays finite"
+    )
 
 
 def baseline_reference(points: NDArray[np.uint16], parameters: Baseline) -> NDArray[np.float32]:
@@ -80,7 +57,7 @@ def baseline_reference(points: NDArray[np.uint16], parameters: Baseline) -> NDAr
 
 
 def relative_change_reference(
-    image: NDArray[np.uint16], baseline: NDArray[np.float32], parameters: Baseline
+    image: NDArray[np.uint16], baseline: NDArray[np.float32], background: float, floor: float
 ) -> NDArray[np.float64]:
     """Give ΔF/F = (F - F0) / max(F0 - background, floor).
 
@@ -90,7 +67,10 @@ def relative_change_reference(
         F.
     baseline : float32 (..., y, x), counts
         F0.
-    parameters : Baseline
+    background : float, counts
+        What a pixel has where there is no light.
+    floor : float, counts
+        Least difference that is divided by.
 
     Returns
     -------
@@ -98,7 +78,7 @@ def relative_change_reference(
         0.2 is 20 % above the baseline; always finite.
     """
     before = baseline.astype(np.float64)
-    return (image - before) / np.maximum(before - parameters.background, parameters.floor)
+    return (image - before) / np.maximum(before - background, floor)
 
 
 class SlidingBaseline:
@@ -108,36 +88,31 @@ class SlidingBaseline:
     ----------
     parameters : Baseline
     shape : tuple of int
-        Binned image (y, x), pixels.
+        Image (y, x), pixels.
 
     Attributes
     ----------
+    points : int
+        How many it has taken.
     baseline : float32 (y, x), counts
         F0 after the last point; 0 before the first.
     """
 
     def __init__(self, parameters: Baseline, shape: tuple[int, int]) -> None:
-        self.parameters = parameters
-        self.baseline = np.zeros(shape, np.float32)
+        self.points = 0
+        self.baseline = np.full(shape, 0, np.float32)
+        self._percentile, self._window = parameters.percentile, parameters.window
         # All points of one row lie together, so that a scan over the window reads memory in order.
-        self._ring = np.zeros((shape[0], parameters.window, shape[1]), np.uint16)
-        self._lower = np.zeros(shape, np.uint16)
-        self._scratch = np.zeros((5, shape[1]), np.uint16)
-        self._points = 0
+        self._ring = np.full((shape[0], parameters.window, shape[1]), 0, np.uint16)
+        self._lower = np.full(shape, 0, np.uint16)
+        self._scratch = np.full((5, shape[1]), 0, np.uint16)
 
-    def clear(self) -> None:
-        """Forget all points."""
-        self._points = 0
-        self.baseline.fill(0)
-
-    def add(self, number: int, image: NDArray[np.uint16]) -> None:
-        """Take an image, in order; it is a point if its number is a multiple of ``every``.
+    def add(self, image: NDArray[np.uint16]) -> None:
+        """Take the next point.
 
         Parameters
         ----------
-        number : int
-            Number of the image in its series. By it, and not by what came before, every worker takes the same points.
-        image : uint16 (y, x), C-contiguous
+        image : uint16 (y, x), counts
             Read only.
 
         Raises
@@ -145,42 +120,47 @@ class SlidingBaseline:
         ValueError
             If the image has another shape or type.
         """
-        self._check(image)
-        if number % self.parameters.every:
-            return
-        at = self._points % self.parameters.window
-        self._points += 1
-        count = min(self._points, self.parameters.window)
+        if image.dtype != np.uint16 or image.shape != self.baseline.shape:
+            raise ValueError(f"the image is {image.dtype} {image.shape}, not uint16 {self.baseline.shape}")
+        at = self.points % self._window
+        self.points += 1
+        count = min(self.points, self._window)
         # As NumPy does, so that the sums and products are the same.
-        place = self.parameters.percentile / 100 * (count - 1)
+        place = self._percentile / 100 * (count - 1)
         rank = min(math.floor(place), count - 1)
         self._ring[:, at] = image
         _advance(self._ring, count, rank, place - rank, self._lower, self._scratch, self.baseline)
 
-    def relative_change(self, image: NDArray[np.uint16], out: NDArray[np.float32]) -> None:
-        """Give ΔF/F of an image against the present baseline, as `relative_change_reference`.
 
-        Parameters
-        ----------
-        image : uint16 (y, x), C-contiguous
-            Read only.
-        out : float32 (y, x)
-            Result.
+def relative_change(
+    image: NDArray[np.uint16],
+    baseline: NDArray[np.float32],
+    background: float,
+    floor: float,
+    out: NDArray[np.float32],
+) -> None:
+    """Give ΔF/F, as `relative_change_reference`.
 
-        Raises
-        ------
-        ValueError
-            If the image has another shape or type.
-        """
-        self._check(image)
-        view = image.view()
-        view.flags.writeable = False
-        _relative_change(view, self.baseline, self.parameters.background, self.parameters.floor, out)
+    Parameters
+    ----------
+    image : uint16 (y, x), C-contiguous, counts
+        Read only.
+    baseline : float32 (y, x), counts
+    background, floor : float, counts
+        As for the reference.
+    out : float32 (y, x)
+        Result.
 
-    def _check(self, image: NDArray[np.uint16]) -> None:
-        if image.dtype != np.uint16 or image.shape != self.baseline.shape or not image.flags.c_contiguous:
-            shape = self.baseline.shape
-            raise ValueError(f"the image is {image.dtype} {image.shape}, not C-contiguous uint16 {shape}")
+    Raises
+    ------
+    ValueError
+        If the image has another shape or type.
+    """
+    if image.dtype != np.uint16 or image.shape != out.shape or not image.flags.c_contiguous:
+        raise ValueError(f"the image is {image.dtype} {image.shape}, not C-contiguous uint16 {out.shape}")
+    view = image.view()
+    view.flags.writeable = False
+    _relative_change(view, baseline, background, floor, out)
 
 
 @entry

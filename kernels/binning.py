@@ -1,140 +1,157 @@
-"""Binning: the mean over cells of 1, 2 × 2 or 4 × 4 raw pixels; a partial cell averages the pixels it has."""
+"""Binning: mean, sum, maximum or binomial mean over cells of 1, 2 × 2, 4 × 4 or 8 × 8 raw pixels."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .compiled import piece
+#: How the pixels of a cell become one.
+MODES: Final = ("mean", "sum", "max", "binomial")
+#: Sides of a cell, pixels.
+FACTORS: Final = (1, 2, 4, 8)
 
 
-def cell_sums(image: NDArray[np.float64], factor: int) -> NDArray[np.float64]:
-    """Sum an image over cells of ``factor`` × ``factor``.
+def bin_reference(image: NDArray[np.float64], factor: int, mode: str = "mean") -> NDArray[np.float64]:
+    """Bin an image; a cell at the border has the pixels that are there.
 
-    Parameters
-    ----------
-    image : float64 (..., y, x)
-    factor : int
-
-    Returns
-    -------
-    float64 (..., ceil(y / factor), ceil(x / factor))
-    """
-    for axis in (-2, -1):
-        image = np.add.reduceat(image, np.arange(0, image.shape[axis], factor), axis=axis)
-    return image
-
-
-def bin_reference(image: NDArray[np.float64], factor: int) -> NDArray[np.float64]:
-    """Average an image over cells of ``factor`` × ``factor``; partial cells average the pixels they have.
+    ``mean``: over the pixels of the cell. ``sum``: of them, so a partial cell is darker. ``max``: the largest of them.
+    ``binomial``: a smooth mean that reaches over the cell by ``factor`` - 1 pixels on every side, against aliasing;
+    along each axis the weights are those of `taps`, and those of pixels outside the image are left out of the sum and
+    of what it is divided by.
 
     Parameters
     ----------
     image : float64 (..., y, x)
     factor : int
+    mode : str
+        One of `MODES`.
 
     Returns
     -------
     float64 (..., ceil(y / factor), ceil(x / factor))
     """
-    return cell_sums(image, factor) / cell_sums(np.ones(image.shape[-2:]), factor)
+    if mode == "max":
+        for axis in (-2, -1):
+            image = np.maximum.reduceat(image, np.arange(0, image.shape[axis], factor), axis=axis)
+        return image
+    sums = cell_sums(image, factor, mode)
+    return sums if mode == "sum" else sums / cell_sums(np.ones(image.shape[-2:]), factor, mode)
 
 
-@piece
-def sum_cells(band: Any, factor: int, column: Any, cells: Any) -> None:
-    """Sum raw counts over one row of cells.
-
-    Parameters
-    ----------
-    band : uint16 (1 … factor, x)
-        The raw rows of the cells.
-    factor : int
-    column : int32 (x,)
-        Scratch.
-    cells : int32 (ceil(x / factor),)
-        Result; at most 16 · 65535.
-    """
-    if factor == 2 and band.shape[0] == 2:
-        _sum_pairs(band[0], band[1], cells)
-    else:
-        for x in range(column.size):
-            column[x] = np.int32(band[0, x])
-        for y in range(1, band.shape[0]):
-            row = band[y]
-            for x in range(column.size):
-                column[x] += np.int32(row[x])
-        _sum_columns(column, factor, cells)
-
-
-@piece
-def sum_scaled_cells(band: Any, gains: Any, factor: int, column: Any, cells: Any) -> None:
-    """Sum raw counts times a gain map over one row of cells.
+def cell_sums(image: NDArray[np.float64], factor: int, mode: str = "mean") -> NDArray[np.float64]:
+    """Sum an image over cells of ``factor`` × ``factor``, each pixel with the weight that it has in this mode.
 
     Parameters
     ----------
-    band : uint16 (1 … factor, x)
-        The raw rows of the cells.
-    gains : float32 (1 … factor, x)
-        The same rows of the gain map.
+    image : float64 (..., y, x)
     factor : int
-    column : float64 (x,)
-        Scratch.
-    cells : float64 (ceil(x / factor),)
-        Result.
+    mode : str
+        ``mean``, ``sum`` or ``binomial``.
+
+    Returns
+    -------
+    float64 (..., ceil(y / factor), ceil(x / factor))
     """
-    if factor == 2 and band.shape[0] == 2:
-        _sum_scaled_pairs(band[0], band[1], gains[0], gains[1], cells)
-    else:
-        for x in range(column.size):
-            column[x] = np.float64(band[0, x]) * np.float64(gains[0, x])
-        for y in range(1, band.shape[0]):
-            row, gain = band[y], gains[y]
-            for x in range(column.size):
-                column[x] += np.float64(row[x]) * np.float64(gain[x])
-        _sum_columns(column, factor, cells)
+    return _sums_along(_sums_along(image, factor, mode).swapaxes(-1, -2), factor, mode).swapaxes(-1, -2)
 
 
-@piece
-def _sum_pairs(upper: Any, lower: Any, cells: Any) -> None:
-    # The usual case straight from the raw rows: half the time of going through a column buffer.
-    full = upper.size // 2
-    for x in range(full):
-        top = np.int32(upper[2 * x]) + np.int32(upper[2 * x + 1])
-        cells[x] = np.int32(top + np.int32(lower[2 * x]) + np.int32(lower[2 * x + 1]))
-    if full < cells.size:
-        cells[full] = np.int32(upper[2 * full]) + np.int32(lower[2 * full])
+def _sums_along(image: NDArray[np.float64], factor: int, mode: str) -> NDArray[np.float64]:
+    """Sum along the last axis."""
+    size = image.shape[-1]
+    if mode != "binomial":
+        return np.add.reduceat(image, np.arange(0, size, factor), axis=-1)
+    weights, count = taps(factor, mode), -(-size // factor)
+    # Zeros outside: they add nothing.
+    padded = np.pad(image, [(0, 0)] * (image.ndim - 1) + [(factor - 1, factor * (count + 1) - size)])
+    last = factor * (count - 1) + 1
+    sums = np.zeros((*image.shape[:-1], count))
+    for k, weight in enumerate(weights.tolist()):
+        sums += weight * padded[..., k : k + last : factor]
+    return sums
 
 
-@piece
-def _sum_scaled_pairs(upper: Any, lower: Any, upper_gain: Any, lower_gain: Any, cells: Any) -> None:
-    full = upper.size // 2
-    for x in range(full):
-        top = np.float64(upper[2 * x]) * np.float64(upper_gain[2 * x])
-        top += np.float64(upper[2 * x + 1]) * np.float64(upper_gain[2 * x + 1])
-        low = np.float64(lower[2 * x]) * np.float64(lower_gain[2 * x])
-        low += np.float64(lower[2 * x + 1]) * np.float64(lower_gain[2 * x + 1])
-        cells[x] = top + low
-    if full < cells.size:
-        last = np.float64(upper[2 * full]) * np.float64(upper_gain[2 * full])
-        cells[full] = last + np.float64(lower[2 * full]) * np.float64(lower_gain[2 * full])
+def taps(factor: int, mode: str) -> NDArray[np.int64]:
+    """Give the weights that pixels have in a cell along one axis.
+
+    Those of ``binomial`` are ``factor`` ones convolved with themselves twice: [1, 3, 3, 1] for 2. The 10 of factor 4
+    and the 22 of factor 8 are exactly what [1, 3, 3, 1] done two and three times gives, without rounding between.
+
+    Returns
+    -------
+    int64 (factor,), or (3·factor - 2,) for ``binomial``
+        The first is that of the pixel (size - factor) / 2 before the cell.
+    """
+    ones = np.ones(factor, np.int64)
+    return np.convolve(np.convolve(ones, ones), ones) if mode == "binomial" else ones
 
 
-@piece
-def _sum_columns(column: Any, factor: int, cells: Any) -> None:
-    full = column.size // factor
-    if factor == 4:
-        for x in range(full):
-            cells[x] = (column[4 * x] + column[4 * x + 1]) + (column[4 * x + 2] + column[4 * x + 3])
-    elif factor == 2:
-        for x in range(full):
-            cells[x] = column[2 * x] + column[2 * x + 1]
-    else:
-        for x in range(full):
-            cells[x] = column[x]
-    if full < cells.size:
-        last = column[full * factor]
-        for x in range(full * factor + 1, column.size):
-            last += column[x]
-        cells[full] = last
+class Cells(NamedTuple):
+    """How raw pixels become cells, as the compiled pass takes it.
+
+    Attributes
+    ----------
+    factor : int
+        Side of a cell, raw pixels.
+    largest : bool
+        Whether a cell is the largest of its pixels; else it is their weighted sum.
+    averaged : bool
+        Whether the sum is divided by the weights.
+    taps : int32 (n,)
+        Weights along one axis.
+    before : int
+        Pixels that the weights reach beyond the cell on either side.
+    row_weight, column_weight : float64 (y',), (x',)
+        Sum of the weights of the pixels that are there, along y and along x; 1 for the largest.
+    start, stop : int
+        Cells of a row from ``start`` to before ``stop`` have all their weights along x.
+    full : float
+        Weight of a cell that has all its pixels; 1, or a power of two.
+    """
+
+    factor: int
+    largest: bool
+    averaged: bool
+    taps: NDArray[np.int32]
+    before: int
+    row_weight: NDArray[np.float64]
+    column_weight: NDArray[np.float64]
+    start: int
+    stop: int
+    full: float
+
+
+def plan_cells(frame_shape: tuple[int, int], factor: int, mode: str) -> Cells:
+    """Work out the cells of a frame.
+
+    Parameters
+    ----------
+    frame_shape : tuple of int
+        Raw frame (y, x), pixels.
+    factor : int
+    mode : str
+    """
+    mode = "mean" if factor == 1 else mode
+    weights = taps(factor, mode)
+    along = 1 if mode == "max" else int(weights.sum())
+    row, column = (_weight_along(size, factor, mode) for size in frame_shape)
+    whole = np.flatnonzero(column == along)
+    return Cells(
+        factor=factor,
+        largest=mode == "max",
+        averaged=mode in ("mean", "binomial"),
+        taps=weights.astype(np.int32),
+        before=(weights.size - factor) // 2,
+        row_weight=row,
+        column_weight=column,
+        start=int(whole[0]) if whole.size else 0,
+        stop=int(whole[-1]) + 1 if whole.size else 0,
+        full=float(along * along),
+    )
+
+
+def _weight_along(size: int, factor: int, mode: str) -> NDArray[np.float64]:
+    if mode == "max":
+        return np.ones(-(-size // factor))
+    return _sums_along(np.ones(size), factor, mode)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .binning import cell_sums
+from .binning import Cells, cell_sums
 
 
 def calibrate_reference(
@@ -35,9 +35,9 @@ def calibrate_reference(
 class Calibration(NamedTuple):
     """Calibration folded with binning, as the compiled pass takes it.
 
-    A cell's calibrated sum is Σ(D - offset)·gain = gain·ΣD - Σ offset·gain, or ΣD·gain - Σ offset·gain with a gain
-    map: an offset map costs one number a cell in place of one a pixel. Whole offsets and gains stay exact, all terms
-    being whole and below 2⁵³ wherever the result does not saturate.
+    A cell's calibrated sum, weighted in the binomial mean, is Σ(D - offset)·gain = gain·ΣD - Σ offset·gain, or
+    ΣD·gain - Σ offset·gain with a gain map: an offset map costs one number a cell in place of one a pixel. Whole
+    offsets and gains stay exact, all terms being whole and below 2⁵³ wherever the result does not saturate.
 
     Attributes
     ----------
@@ -48,6 +48,9 @@ class Calibration(NamedTuple):
         The number; 1 with a gain map.
     base_map : float32 or float64 (y', x'), C-contiguous, or (1, 1) and unused
         Σ offset·gain of each cell.
+    pixel_base : float32 or float64 (y, x), C-contiguous, or (1, 1) and unused
+        offset·gain of each pixel in place of that of each cell, where a cell is the largest of its pixels and there is
+        a map. The gain is a map then.
     per_cell : bool
         Whether there is a base map, that is, whether offset or gain is a map.
     base : float
@@ -58,6 +61,7 @@ class Calibration(NamedTuple):
     per_pixel: bool
     gain: float
     base_map: NDArray[np.float32] | NDArray[np.float64]
+    pixel_base: NDArray[np.float32] | NDArray[np.float64]
     per_cell: bool
     base: float
 
@@ -66,9 +70,9 @@ def plan_calibration(
     offset: float | NDArray[np.float32],
     gain: float | NDArray[np.float32],
     frame_shape: tuple[int, int],
-    factor: int,
+    cells: Cells,
 ) -> Calibration:
-    """Fold offset and gain for cells of ``factor`` × ``factor`` raw pixels.
+    """Fold offset and gain for the cells.
 
     Parameters
     ----------
@@ -76,24 +80,25 @@ def plan_calibration(
         As for `calibrate_reference`.
     frame_shape : tuple of int
         Raw frame (y, x), pixels.
-    factor : int
-        Binning.
+    cells : Cells
 
     Returns
     -------
     Calibration
     """
-    gain_map = np.zeros((1, 1), np.float32)
-    base_map: NDArray[np.float32] | NDArray[np.float64] = np.zeros((1, 1), np.float32)
-    per_pixel = isinstance(gain, np.ndarray)
-    per_cell = per_pixel or isinstance(offset, np.ndarray)
+    unused: NDArray[np.float32] = np.zeros((1, 1), np.float32)
     product = np.float64(offset) * np.float64(gain)
+    mapped = isinstance(gain, np.ndarray) or isinstance(offset, np.ndarray)
+    if not mapped:
+        return Calibration(unused, False, float(gain), unused, unused, False, float(product))
+    base = np.broadcast_to(product, frame_shape)
+    if cells.largest:
+        gains = np.ascontiguousarray(np.broadcast_to(gain, frame_shape), np.float32)
+        return Calibration(gains, True, 1.0, unused, _narrow(base), False, 0.0)
+    base_map = _narrow(cell_sums(base, cells.factor, "binomial" if cells.before else "sum"))
     if isinstance(gain, np.ndarray):
-        gain_map = np.ascontiguousarray(gain, np.float32)
-    if per_cell:
-        base_map = _narrow(cell_sums(np.broadcast_to(product, frame_shape), factor))
-    number = 1.0 if isinstance(gain, np.ndarray) else float(gain)
-    return Calibration(gain_map, per_pixel, number, base_map, per_cell, 0.0 if per_cell else float(product))
+        return Calibration(np.ascontiguousarray(gain, np.float32), True, 1.0, base_map, unused, True, 0.0)
+    return Calibration(unused, False, float(gain), base_map, unused, True, 0.0)
 
 
 def _narrow(base: NDArray[np.float64]) -> NDArray[np.float32] | NDArray[np.float64]:

@@ -26,22 +26,26 @@ class Constants:
     hot_pixels : int32 (n, 2)
         (y, x) of each listed pixel.
     factor : int
-        Binning.
+        Side of a cell, raw pixels.
+    mode : str
+        How the pixels of a cell become one.
     pedestal : float
         Counts.
     until : int
         Largest side of the last pyramid level, pixels.
-    along : tuple of str
-        Axes that the projections look along.
+    along, modes : tuple of str
+        Axes that the projections look along; what they make of the values there.
     """
 
     offset: float | NDArray[np.float32]
     gain: float | NDArray[np.float32]
     hot_pixels: NDArray[np.int32]
     factor: int
+    mode: str
     pedestal: float
     until: int
     along: tuple[str, ...]
+    modes: tuple[str, ...]
 
     @classmethod
     def of(cls, recipe: Recipe, frame_shape: tuple[int, int], maps: Mapping[str, NDArray[Any]]) -> Constants:
@@ -70,9 +74,11 @@ class Constants:
             gain=_constant(recipe, "calibrate.gain", frame_shape, maps, 1),
             hot_pixels=_constant(recipe, HOT_PIXELS, frame_shape, maps, ()),
             factor=recipe.values.get("bin.factor", 1),
+            mode=recipe.values.get("bin.mode", "mean"),
             pedestal=float(recipe.values.get("encode.pedestal", 0)),
             until=recipe.values.get("pyramid.until", max(frame_shape)),
             along=recipe.values.get("projections.along", ()),
+            modes=recipe.values.get("projections.modes", ()),
         )
 
 

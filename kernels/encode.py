@@ -37,9 +37,19 @@ def encode_value(value: float, pedestal: float) -> Any:
 
 @piece
 def encode_row(
-    cells: Any, gain: float, base: float, base_row: Any, rows: int, factor: int, width: int, pedestal: float, out: Any
+    cells: Any,
+    gain: float,
+    base: float,
+    base_row: Any,
+    row_weight: float,
+    column_weight: Any,
+    inner: Any,
+    full: float,
+    averaged: bool,
+    pedestal: float,
+    out: Any,
 ) -> None:
-    """Encode one row of cells, n = (gain · cell - Σ offset·gain) / pixels of the cell.
+    """Encode one row of cells, n = (gain · cell - Σ offset·gain) / weight of the cell, or not divided.
 
     Parameters
     ----------
@@ -51,36 +61,46 @@ def encode_row(
         offset·gain of one pixel, where both are numbers.
     base_row : float32 or float64 (x',), or empty where both are numbers
         Σ offset·gain of each cell.
-    rows : int
-        Raw rows that the cells really have, 1 … factor.
-    factor, width : int
-        Binning; raw pixels in a row.
+    row_weight : float
+        Weight of this row of cells along y.
+    column_weight : float64 (x',)
+        Weight of each along x.
+    inner : (int, int)
+        First and stop of the cells that have all their weights along x.
+    full : float
+        Weight of a cell that has all its pixels.
+    averaged : bool
+        Whether to divide by the weight.
     pedestal : float
     out : uint16 (x',)
         Result.
     """
-    start = 0
-    if rows == factor:
-        # 1, 4 and 16 are powers of two, so the product with the inverse is exact; other counts need the division.
-        start = width // factor
-        share = 1.0 / (factor * factor)
-        if base_row.size:
-            for x in range(start):
-                out[x] = encode_value((np.float64(cells[x]) * gain - np.float64(base_row[x])) * share, pedestal)
-        else:
-            full_base = base * (factor * factor)
-            for x in range(start):
-                out[x] = encode_value((np.float64(cells[x]) * gain - full_base) * share, pedestal)
-    for x in range(start, out.size):
+    start, stop = inner
+    if row_weight * row_weight != full:
+        start = stop = 0
+    # The full weight is a power of two, so the product with the inverse is exact; others need the division.
+    share = 1.0 / full if averaged else 1.0
+    some, target = cells[start:stop], out[start:stop]
+    if base_row.size:
+        some_base = base_row[start:stop]
+        for x in range(some.size):
+            target[x] = encode_value((np.float64(some[x]) * gain - np.float64(some_base[x])) * share, pedestal)
+    else:
+        full_base = base * full
+        for x in range(some.size):
+            target[x] = encode_value((np.float64(some[x]) * gain - full_base) * share, pedestal)
+    for x in range(start):
         total = np.float64(cells[x]) * gain
-        out[x] = encode_cell(total, x, base, base_row, rows, factor, width, pedestal)
+        out[x] = encode_cell(total, x, base, base_row, row_weight * column_weight[x], averaged, pedestal)
+    for x in range(stop, out.size):
+        total = np.float64(cells[x]) * gain
+        out[x] = encode_cell(total, x, base, base_row, row_weight * column_weight[x], averaged, pedestal)
 
 
 @piece
 def encode_cell(
-    total: float, x: int, base: float, base_row: Any, rows: int, factor: int, width: int, pedestal: float
+    total: float, x: int, base: float, base_row: Any, weight: float, averaged: bool, pedestal: float
 ) -> Any:
     """Encode the single cell x with the sum ``total`` = ΣD·gain; the other parameters as for `encode_row`."""
-    pixels = rows * min(factor, width - x * factor)
-    cell_base = np.float64(base_row[x]) if base_row.size else base * pixels
-    return encode_value((total - cell_base) / pixels, pedestal)
+    value = total - (np.float64(base_row[x]) if base_row.size else base * weight)
+    return encode_value(value / weight if averaged else value, pedestal)

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..stream.errors import RecipeError
-from ..stream.tables import Column
 from .compiled import entry, piece
-from .limits import check_number, check_whole
+from .kinds import Flag, Number, Whole
+from .parameters import Parameters, declared
 
-#: What the table of a run holds, one row a stack.
-COLUMNS: Final = (
-    Column("frame", "int64", "", "number of the first frame of the stack"),
-    Column("level", "float64", "count", "a smoothed pixel above it is foreground"),
-    Column("foreground", "uint64", "", "number of foreground pixels"),
-    Column("background_chunks", "uint32", "", "number of chunks without a foreground pixel"),
-)
 #: Weights of a Gaussian add up to this, so that smoothing is arithmetic on integers and every form of it agrees.
 _SUM: Final = 256
 _BITS: Final = np.uint32(8)
@@ -30,49 +23,47 @@ _SCALE: Final = _SUM * _SUM
 #: The level of a large stack is taken from every 7th pixel of every 13th row, that of a smaller one from more. Both are
 #: odd and the columns take turns, so that no part of the image is preferred.
 _EVERY: Final = (13, 7)
+#: Planes closer than this, in pixels, would be smoothed over thousands of them.
+LEAST_Z_STEP: Final = 0.01
 #: Pixels that the level is taken from, about, at least, where the stack has them.
 _ENOUGH: Final = 65536
 
 
 @dataclass(frozen=True)
-class Foreground:
-    """Parameters of the foreground mask.
+class Foreground(Parameters):
+    """Which pixels of a stack show the specimen; cells without any become 0, and take no space.
 
-    Attributes
-    ----------
-    threshold : float
-        Where the level lies between background (0) and mean signal (1). From 0 to 1, default 0.4.
-    percentile : float, percent
-        This part of the smoothed pixels is background; the largest of them is its value. From 0 to 100, default 1.
-    sigma : float, pixels
-        Standard deviation of the smoothing along x and y, in pixels of the image that is masked. From 0.5 to 16,
-        default 2.
-    size : int, pixels
-        Width of that Gaussian before it is cut off, an odd number from 1 to 65, default 5. 1 smooths nothing.
-    z_step : float, pixels
-        Distance of two planes in pixels along x. From 0.01 to 1000, default 1. Along z the deviation is
-        max(1, ``sigma`` / ``z_step``) planes, cut off at the same multiple of it.
+    ``size`` 1 smooths nothing. Along z the deviation is max(1, ``sigma`` / ``z_step``) planes, cut off at the same
+    multiple of it.
 
     Raises
     ------
     RecipeError
-        If a value is outside its range.
+        If a value is outside its range, or a size even.
     """
 
-    threshold: float = 0.4
-    percentile: float = 1.0
-    sigma: float = 2.0
-    size: int = 5
-    z_step: float = 1.0
+    step_name: ClassVar[str] = "foreground"
+    threshold: float = declared(
+        0.4, Number("parts of the mean signal", 0, 1), "where the level lies between background (0) and signal (1)"
+    )
+    percentile: float = declared(
+        1, Number("percent", 0, 100), "this part of the smoothed pixels is background; the largest is its value"
+    )
+    sigma: float = declared(2, Number("pixels", 0.5, 16), "deviation of the smoothing along x and y, level-0 pixels")
+    size: int = declared(5, Whole("pixels", 1, 65), "width at which that Gaussian is cut off, odd")
+    z_step: float = declared(
+        0, Number("pixels", 0, 1000), "distance of two planes in level-0 pixels; 0: what the run says, else 1"
+    )
+    omit: bool = declared(True, Flag(), "set cells of 64 x 64 pixels without foreground to 0, in every level")
 
     def __post_init__(self) -> None:
-        check_number("foreground.threshold", self.threshold, "parts of the mean signal", 0, 1)
-        check_number("foreground.percentile", self.percentile, "percent", 0, 100)
-        check_number("foreground.sigma", self.sigma, "pixels", 0.5, 16)
-        check_whole("foreground.size", self.size, "pixels", 1, 65)
-        check_number("foreground.z_step", self.z_step, "pixels", 0.01, 1000)
+        """Check the values, and that the Gaussian has a middle."""
+        super().__post_init__()
         if self.size % 2 == 0:
             raise RecipeError(f"foreground.size is {self.size}", "it must be odd, so that the Gaussian has a middle")
+        if 0 < self.z_step < LEAST_Z_STEP:
+            what = f"foreground.z_step is {self.z_step:g}"
+            raise RecipeError(what, f"it must be a number of pixels from {LEAST_Z_STEP} to 1000, or 0")
 
     def weights(self) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
         """Give the Gaussians as whole numbers that add up to 256.
@@ -82,8 +73,8 @@ class Foreground:
         z, yx : uint32 (2·radius + 1,)
             Weights along z, and along y and x.
         """
-        deviation = max(1.0, self.sigma / self.z_step)
-        radius = int(self.size) // 2
+        deviation = max(1.0, self.sigma / (self.z_step or 1))
+        radius = self.size // 2
         return _gaussian(deviation, math.ceil(radius * deviation / self.sigma)), _gaussian(self.sigma, radius)
 
 
@@ -230,14 +221,12 @@ class ForegroundMasker:
         self._shape, self._parameters, self._chunk = shape, parameters, chunk
         self._along_z, self._along_yx = parameters.weights()
         width, radius = shape[2], len(self._along_yx) // 2
-        # Filled, not only asked for: the system hands a page out when it is first written to.
-        self._mask = np.full(shape, 0, np.uint8)
         self._smooth = np.zeros((len(self._along_yx), width), np.uint32)
         self._line = np.zeros(width + 2 * radius, np.uint32)
         self._row = np.zeros(width, np.uint32)
         self._samples = np.zeros(3 * _ENOUGH + math.prod(shape) // math.prod(_EVERY) + width, np.uint32)
 
-    def mask(self, stack: NDArray[np.uint16]) -> Mask:
+    def mask(self, stack: NDArray[np.uint16], out: NDArray[np.uint8]) -> Mask:
         """Mask a stack.
 
         It is smoothed where the level is taken, and then again for the mask: keeping the smoothed stack would take
@@ -247,11 +236,13 @@ class ForegroundMasker:
         ----------
         stack : uint16 (z, y, x), C-contiguous, counts
             Read only; z may be smaller than planned.
+        out : uint8 (z, y, x), C-contiguous
+            Result: the mask.
 
         Returns
         -------
         Mask
-            Its mask is a view of the buffers, valid until the next call.
+            Its mask is ``out``.
 
         Raises
         ------
@@ -266,11 +257,10 @@ class ForegroundMasker:
         buffers = self._along_z, self._along_yx, self._smooth, self._line, self._row
         taken = _sample(view, *buffers, *_strides(stack.size), self._samples)
         limit = level_of(self._samples[:taken], self._parameters)
-        mask = self._mask[: len(stack)]
-        foreground = _mask(view, *buffers, limit, mask)
+        foreground = _mask(view, *buffers, limit, out)
         background = np.ones([-(-size // step) for size, step in zip(stack.shape, self._chunk, strict=True)], bool)
-        _clear_chunks(mask, self._chunk, background)
-        return Mask(limit / _SCALE, int(foreground), mask, background)
+        _clear_chunks(out, self._chunk, background)
+        return Mask(limit / _SCALE, int(foreground), out, background)
 
 
 @entry

@@ -10,20 +10,21 @@ import xxhash
 from numpy.typing import NDArray
 
 from ..stream.model import FrameStats
-from . import binning, calibrate, encode, hot_pixels, projections, statistics
-from .binning import sum_cells, sum_scaled_cells
+from . import binning, calibrate, cell_rows, encode, hot_pixels, projections, statistics
+from .binning import Cells
 from .calibrate import Calibration
+from .cell_rows import max_cells, max_scaled_cells, sum_cells, sum_scaled_cells, weigh_cells, weigh_scaled_cells
 from .compiled import entry
 from .encode import encode_row
 from .hot_pixels import HotCells, heal_cells
-from .projections import project_row
+from .projections import Targets, merge_max, merge_min, merge_sum, project_row, row_extremes, row_mean, share_row
 from .statistics import SATURATED, count_saturated, row_statistics
 
 
 def _sources() -> str:
     # Numba decides by this file alone whether its stored machine code is current; the pieces lie in other files.
     digest = xxhash.xxh3_64()
-    for module in (binning, calibrate, encode, hot_pixels, projections, statistics):
+    for module in (binning, calibrate, cell_rows, encode, hot_pixels, projections, statistics):
         digest.update(Path(str(module.__file__)).read_bytes())
     return digest.hexdigest()
 
@@ -31,19 +32,25 @@ def _sources() -> str:
 def _compose(sources: str) -> Any:
     # Closed-over values are part of Numba's cache key, so a changed piece never meets old machine code.
     @entry
-    def reduce_frame(
-        raw: Any, factor: int, calibration: Any, hot: Any, pedestal: float, out: Any, xy: Any, xz: Any, yz: Any
-    ) -> Any:
+    def reduce_frame(raw: Any, cells: Any, calibration: Any, hot: Any, pedestal: float, out: Any, views: Any) -> Any:
         _ = sources
         height, width = raw.shape
         # Taken out of the tuples once: every call that passes one on copies all of it.
+        factor, largest, averaged, full = cells.factor, cells.largest, cells.averaged, cells.full
+        before, taps, inner = cells.before, cells.taps, (cells.start, cells.stop)
+        row_weight, column_weight = cells.row_weight, cells.column_weight
         gain_map, per_pixel, gain = calibration.gain_map, calibration.per_pixel, calibration.gain
         base_map, per_cell, base = calibration.base_map, calibration.per_cell, calibration.base
-        row_start = hot.row_start
-        cells, counts = np.empty(out.shape[1], np.float64), np.empty(out.shape[1], np.int32)
+        pixel_base, row_start = calibration.pixel_base, hot.row_start
+        values, counts = np.empty(out.shape[1], np.float64), np.empty(out.shape[1], np.int32)
         column, tally = np.empty(width, np.float64), np.empty(width, np.int32)
         low, high, total, saturated = np.uint16(SATURATED), np.uint16(0), np.uint64(0), np.int64(0)
-        xz[:] = 0
+        usual, xy_max, xy_min, xy_sum = views.usual, views.xy_max, views.xy_min, views.xy_sum
+        xz_max, xz_min, xz_mean, column_sum = views.xz_max, views.xz_min, views.xz_mean, views.column_sum
+        yz_max, yz_min, yz_mean = views.yz_max, views.yz_min, views.yz_mean
+        xz_max[:] = 0
+        xz_min[:] = SATURATED
+        column_sum[:] = 0
         for row in range(out.shape[0]):
             top = row * factor
             band = raw[top : min(top + factor, height)]
@@ -52,20 +59,68 @@ def _compose(sources: str) -> Any:
                 low, high, total = min(low, row_low), max(high, row_high), total + row_total
                 if row_high == SATURATED:
                     saturated += count_saturated(band[y])
-            rows = band.shape[0]
             base_row = base_map[row] if per_cell else base_map[0, :0]
-            hot_row = row_start[row] < row_start[row + 1]
-            if per_pixel:
-                sum_scaled_cells(band, gain_map[top : top + rows], factor, column, cells)
-                encode_row(cells, gain, base, base_row, rows, factor, width, pedestal, out[row])
-                if hot_row:
-                    heal_cells(raw, row, hot, cells, gain, base, base_row, rows, factor, pedestal, out[row])
+            weight = row_weight[row]
+            if per_pixel or before:
+                if per_pixel:
+                    gains = gain_map[top : top + band.shape[0]]
+                    if before:
+                        weigh_scaled_cells(raw, gain_map, top, before, taps, factor, column, values)
+                    elif largest:
+                        bases = pixel_base[top : top + band.shape[0]]
+                        max_scaled_cells(band, gains, bases, factor, column, values)
+                    else:
+                        sum_scaled_cells(band, gains, factor, column, values)
+                else:
+                    weigh_cells(raw, top, before, taps, factor, tally, values)
+                encode_row(
+                    values, gain, base, base_row, weight, column_weight, inner, full, averaged, pedestal, out[row]
+                )
+                if row_start[row] < row_start[row + 1]:
+                    heal_cells(
+                        raw, row, hot, values, largest, gain, base, base_row, weight, column_weight, averaged, pedestal,
+                        out[row],
+                    )  # fmt: skip
             else:
-                sum_cells(band, factor, tally, counts)
-                encode_row(counts, gain, base, base_row, rows, factor, width, pedestal, out[row])
-                if hot_row:
-                    heal_cells(raw, row, hot, counts, gain, base, base_row, rows, factor, pedestal, out[row])
-            yz[row] = project_row(out[row], xy[row], xz)
+                if largest:
+                    max_cells(band, factor, tally, counts)
+                else:
+                    sum_cells(band, factor, tally, counts)
+                encode_row(
+                    counts, gain, base, base_row, weight, column_weight, inner, full, averaged, pedestal, out[row]
+                )
+                if row_start[row] < row_start[row + 1]:
+                    heal_cells(
+                        raw, row, hot, counts, largest, gain, base, base_row, weight, column_weight, averaged, pedestal,
+                        out[row],
+                    )  # fmt: skip
+            made = out[row]
+            # Asked once a row, not once a pixel, so it costs nothing that can be measured.
+            if usual:
+                yz_max[row] = project_row(made, xy_max[row], xz_max)
+                continue
+            if xy_max.size:
+                merge_max(made, xy_max[row])
+            if xy_min.size:
+                merge_min(made, xy_min[row])
+            if xy_sum.size:
+                merge_sum(made, xy_sum[row])
+            if xz_max.size:
+                merge_max(made, xz_max)
+            if xz_min.size:
+                merge_min(made, xz_min)
+            if xz_mean.size:
+                merge_sum(made, column_sum)
+            if yz_max.size or yz_min.size:
+                row_low, row_high = row_extremes(made)
+                if yz_max.size:
+                    yz_max[row] = row_high
+                if yz_min.size:
+                    yz_min[row] = row_low
+            if yz_mean.size:
+                yz_mean[row] = row_mean(made)
+        if xz_mean.size:
+            share_row(column_sum, out.shape[0], xz_mean)
         return low, high, total, saturated
 
     return reduce_frame
@@ -76,14 +131,12 @@ _reduce_frame = _compose(_sources())
 
 def reduce_frame(
     raw: NDArray[np.uint16],
-    factor: int,
+    cells: Cells,
     calibration: Calibration,
     hot: HotCells,
     pedestal: float,
     out: NDArray[np.uint16],
-    xy: NDArray[np.uint16],
-    xz: NDArray[np.uint16],
-    yz: NDArray[np.uint16],
+    views: Targets,
 ) -> FrameStats:
     """Reduce one raw frame to its plane of level 0, merge it into the projections, and summarise it.
 
@@ -94,19 +147,14 @@ def reduce_frame(
     ----------
     raw : uint16 (y, x), C-contiguous, raw counts
         Never written to.
-    factor : int
-        Binning: 1, 2 or 4.
+    cells : Cells
     calibration : Calibration
     hot : HotCells
     pedestal : float
     out : uint16 (y', x')
         Plane of level 0, overwritten.
-    xy : uint16 (y', x')
-        The stack's running maximum over z, raised in place.
-    xz : uint16 (x',)
-        The plane's maximum over y, overwritten.
-    yz : uint16 (y',)
-        The plane's maximum over x, overwritten.
+    views : Targets
+        Projections: those of the stack merged with this plane's, those of the plane overwritten.
 
     Returns
     -------
@@ -116,5 +164,5 @@ def reduce_frame(
     # One compiled form for frames that may and that may not be written to.
     view = raw.view()
     view.flags.writeable = False
-    low, high, total, saturated = _reduce_frame(view, factor, calibration, hot, pedestal, out, xy, xz, yz)
+    low, high, total, saturated = _reduce_frame(view, cells, calibration, hot, pedestal, out, views)
     return FrameStats(int(low), int(high), int(total) / raw.size, int(saturated))

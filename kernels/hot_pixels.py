@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..stream.errors import RecipeError
+from .binning import Cells
 from .compiled import piece
 from .encode import encode_cell
 
@@ -49,9 +50,12 @@ class HotCells(NamedTuple):
     """The listed pixels by the binned cell they fall in, and where each takes its value from.
 
     Three nested lists, each as offsets into the next: row of cells → cell → listed pixel → donors. The first donor is
-    the pixel itself, whose share the cell loses; the others are the neighbours whose median it gains. Values are in
-    the unit of the cells that are healed: raw counts, times the gain map where there is one. A gain or offset that is
-    a number can wait, because the median of a·n + b is a · median(n) + b for a > 0.
+    the pixel itself, whose share the cell loses; the others are the neighbours whose median it gains. A pixel that
+    several cells share, as in the binomial mean, is listed in each. Where a cell is the largest of its pixels, nothing
+    can be taken out of it: its good pixels are listed too, each as its own only neighbour.
+
+    Values are in the unit of the cells that are healed: raw counts, times the gain map where there is one. A gain or
+    offset that is a number can wait, because the median of a·n + b is a · median(n) + b for a > 0.
 
     Attributes
     ----------
@@ -61,6 +65,8 @@ class HotCells(NamedTuple):
         Column of each cell.
     pixel_start : int64 (cells + 1,)
         Where each cell's listed pixels begin.
+    weight : float64 (pixels,)
+        Of each listed pixel in its cell.
     donor_start : int64 (pixels + 1,)
         Where each listed pixel's donors begin.
     donor_y, donor_x : int32 (donors,)
@@ -76,6 +82,7 @@ class HotCells(NamedTuple):
     row_start: NDArray[np.int64]
     cell_x: NDArray[np.int64]
     pixel_start: NDArray[np.int64]
+    weight: NDArray[np.float64]
     donor_start: NDArray[np.int64]
     donor_y: NDArray[np.int32]
     donor_x: NDArray[np.int32]
@@ -90,7 +97,7 @@ def plan_hot_cells(
     offset: float | NDArray[np.float32],
     gain: float | NDArray[np.float32],
     frame_shape: tuple[int, int],
-    factor: int,
+    cells: Cells,
 ) -> HotCells:
     """Find the donors of every listed pixel, in the order of the cells.
 
@@ -102,8 +109,7 @@ def plan_hot_cells(
         Calibration.
     frame_shape : tuple of int
         Raw frame (y, x), pixels.
-    factor : int
-        Binning.
+    cells : Cells
 
     Returns
     -------
@@ -114,32 +120,77 @@ def plan_hot_cells(
     RecipeError
         If a listed pixel has no unlisted one within `REACH` pixels.
     """
-    height, width = frame_shape
-    columns, rows = -(-width // factor), -(-height // factor)
+    width = frame_shape[1]
     hot = np.unique(listed[:, 0].astype(np.int64) * width + listed[:, 1])
-    cell = hot // width // factor * columns + hot % width // factor
+    pixels, sources, starts = _donor_lists(hot, frame_shape, cells)
+    of_pixel, cell, weight = _cells_of(pixels, frame_shape, cells)
     order = np.argsort(cell, kind="stable")
-    cells, pixels_of = np.unique(cell, return_counts=True)
-    own = np.arange(hot.size)
-    owner, source = _donors(hot[order], hot, frame_shape)
-    owner, source = np.concatenate([own, owner]), np.concatenate([hot[order], source])
-    donor_y, donor_x = np.divmod(source[np.argsort(owner, kind="stable")], width)
-    counts = np.bincount(owner, minlength=hot.size)
+    of_pixel, cell, weight = of_pixel[order], cell[order], weight[order]
+    found, counts = np.unique(cell, return_counts=True)
+    lengths = np.diff(starts)[of_pixel]
+    donor_start = _starts(lengths)
+    at = np.arange(donor_start[-1]) + np.repeat(starts[of_pixel] - donor_start[:-1], lengths)
+    donor_y, donor_x = np.divmod(sources[at], width)
     mapped = isinstance(offset, np.ndarray) or isinstance(gain, np.ndarray)
-    own_gain = np.float64(gain) if isinstance(gain, np.ndarray) else np.float64(1)
-    unused = np.zeros(1)
+    own_gain = np.float64(gain) if isinstance(gain, np.ndarray) or cells.largest else np.float64(1)
+    unused, rows = np.zeros(1), cells.row_weight.size
     return HotCells(
-        row_start=np.searchsorted(cells // columns, np.arange(rows + 1)).astype(np.int64),
-        cell_x=cells % columns,
-        pixel_start=_starts(pixels_of),
-        donor_start=_starts(counts),
+        row_start=np.searchsorted(found // cells.column_weight.size, np.arange(rows + 1)).astype(np.int64),
+        cell_x=found % cells.column_weight.size,
+        pixel_start=_starts(counts),
+        weight=weight,
+        donor_start=donor_start,
         donor_y=donor_y.astype(np.int32),
         donor_x=donor_x.astype(np.int32),
         mapped=mapped,
         offset=np.broadcast_to(np.float64(offset), frame_shape)[donor_y, donor_x] if mapped else unused,
         gain=np.broadcast_to(own_gain, frame_shape)[donor_y, donor_x] if mapped else unused,
-        scratch=np.zeros((2, int(counts.max(initial=2)))),
+        scratch=np.zeros((2, int(lengths.max(initial=2)))),
     )
+
+
+def _donor_lists(
+    hot: NDArray[np.int64], frame_shape: tuple[int, int], cells: Cells
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    # Pixels that cells list (flat positions), their donors one after another, and where each one's donors begin.
+    owner, source = _donors(hot, hot, frame_shape)
+    good = _good_of(hot, frame_shape, cells.factor) if cells.largest else hot[:0]
+    pixels = np.concatenate([hot, good])
+    own, alone = np.arange(pixels.size), np.arange(hot.size, pixels.size)
+    owner, source = np.concatenate([own, owner, alone]), np.concatenate([pixels, source, good])
+    order = np.argsort(owner, kind="stable")
+    return pixels, source[order], _starts(np.bincount(owner, minlength=pixels.size))
+
+
+def _good_of(hot: NDArray[np.int64], frame_shape: tuple[int, int], factor: int) -> NDArray[np.int64]:
+    # The unlisted pixels of every cell with a listed one.
+    height, width = frame_shape
+    corner = np.unique(hot // width // factor * factor * width + hot % width // factor * factor)
+    side = np.arange(factor)
+    y, x = (corner // width)[:, None, None] + side[:, None], (corner % width)[:, None, None] + side
+    y, x = np.broadcast_arrays(y, x)
+    there = (y < height) & (x < width)
+    return np.setdiff1d((y * width + x)[there], hot)
+
+
+def _cells_of(
+    pixels: NDArray[np.int64], frame_shape: tuple[int, int], cells: Cells
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    # (index into pixels, cell, weight) of every pair.
+    y, x = np.divmod(pixels, frame_shape[1])
+    rows, columns = cells.row_weight.size, cells.column_weight.size
+    reach = range(-(-cells.taps.size // cells.factor))
+    pairs: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]] = []
+    for down in reach:
+        for right in reach:
+            cell_y, cell_x = (y + cells.before) // cells.factor - down, (x + cells.before) // cells.factor - right
+            tap_y, tap_x = y + cells.before - cell_y * cells.factor, x + cells.before - cell_x * cells.factor
+            inside = (cell_y >= 0) & (cell_y < rows) & (cell_x >= 0) & (cell_x < columns)
+            at = np.flatnonzero(inside & (tap_y < cells.taps.size) & (tap_x < cells.taps.size))
+            weight = (cells.taps[tap_y[at]] * cells.taps[tap_x[at]]).astype(np.float64)
+            pairs.append((at, cell_y[at] * columns + cell_x[at], weight))
+    owner, cell, weight = (np.concatenate(part) for part in zip(*pairs, strict=True))
+    return owner, cell, weight
 
 
 def _starts(counts: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -181,11 +232,13 @@ def heal_cells(
     row: int,
     hot: Any,
     cells: Any,
+    largest: bool,
     gain: float,
     base: float,
     base_row: Any,
-    rows: int,
-    factor: int,
+    row_weight: float,
+    column_weight: Any,
+    averaged: bool,
     pedestal: float,
     out: Any,
 ) -> None:
@@ -199,18 +252,20 @@ def heal_cells(
         Row of cells.
     hot : HotCells
     cells : int32 or float64 (x',)
-        Sums of that row, the listed pixels included.
-    gain, base, base_row, rows, factor, pedestal
+        Sums of that row, the listed pixels included; or the largest.
+    largest : bool
+        As in `Cells`.
+    gain, base, base_row, row_weight, column_weight, averaged, pedestal
         As for `encode_row`.
     out : uint16 (x',)
         That row of level 0; the cells with listed pixels are overwritten.
     """
     # Taken out of the tuple once: a call that passes it on would copy all of it for every pixel.
     pixel_start, donor_start, donor_y, donor_x = hot.pixel_start, hot.donor_start, hot.donor_y, hot.donor_x
-    mapped, donor_offset, donor_gain = hot.mapped, hot.offset, hot.gain
+    mapped, donor_offset, donor_gain, weights = hot.mapped, hot.offset, hot.gain, hot.weight
     values, ranked = hot.scratch[0], hot.scratch[1]
     for cell in range(hot.row_start[row], hot.row_start[row + 1]):
-        change = 0.0
+        change, top = 0.0, -np.inf
         for pixel in range(pixel_start[cell], pixel_start[cell + 1]):
             own = donor_start[pixel]
             size = donor_start[pixel + 1] - own
@@ -219,10 +274,12 @@ def heal_cells(
                 if mapped:
                     value = (value - donor_offset[own + i]) * donor_gain[own + i]
                 values[i] = value
-            change += _median(values[1:size], ranked) - values[0]
+            median = _median(values[1:size], ranked)
+            top = max(top, median)
+            change += weights[pixel] * (median - values[0])
         x = hot.cell_x[cell]
-        total = (np.float64(cells[x]) + change) * gain
-        out[x] = encode_cell(total, x, base, base_row, rows, factor, raw.shape[1], pedestal)
+        total = (top if largest else np.float64(cells[x]) + change) * gain
+        out[x] = encode_cell(total, x, base, base_row, row_weight * column_weight[x], averaged, pedestal)
 
 
 @piece

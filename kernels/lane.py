@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..stream.model import FrameStats, Plan, Product
+from .binning import Cells, plan_cells
 from .calibrate import Calibration, plan_calibration
 from .constants import Constants
 from .fused import reduce_frame
@@ -18,9 +19,7 @@ from .hot_pixels import HotCells, plan_hot_cells
 from .pyramid import halve, level_shapes
 from .recipe import Recipe
 from .step import Arrays
-
-#: Projection along an axis: its name, and the axes that are left.
-_PROJECTIONS = {"z": ("xy", "tcyx"), "y": ("xz", "tczx"), "x": ("yz", "tczy")}
+from .views import ViewPlan, Views, plan_views
 
 
 @dataclass(frozen=True)
@@ -35,23 +34,30 @@ class LanePlan:
         Raw frame (y, x), pixels.
     step : tuple of int
         Full block (t, c, z), frames.
-    factor : int
-        Binning.
+    cells : Cells
     pedestal : float, counts
     levels : tuple of (int, int)
         Size (y, x) of every pyramid level.
     calibration : Calibration
     hot : HotCells
+    views : ViewPlan
+        Projections.
     """
 
     products: tuple[Product, ...]
     frame_shape: tuple[int, int]
     step: tuple[int, int, int]
-    factor: int
+    cells: Cells
     pedestal: float
     levels: tuple[tuple[int, int], ...]
     calibration: Calibration
     hot: HotCells
+    views: ViewPlan
+
+    @property
+    def factor(self) -> int:
+        """Binning: side of a cell, raw pixels."""
+        return self.cells.factor
 
     @property
     def keep_raw(self) -> bool:
@@ -70,35 +76,31 @@ def plan_lane(recipe: Recipe, plan: Plan, maps: Mapping[str, NDArray[Any]], *, k
     constants = Constants.of(recipe, plan.frame_shape, maps)
     offset, gain, factor = constants.offset, constants.gain, constants.factor
     height, width = plan.frame_shape
+    cells = plan_cells(plan.frame_shape, factor, constants.mode)
     levels = level_shapes((math.ceil(height / factor), math.ceil(width / factor)), constants.until)
+    views = plan_views(plan, levels[0], factor, constants.along, constants.modes)
     return LanePlan(
-        products=tuple(_products(plan, levels, factor, constants.along, keep_raw)),
+        products=(*_levels(plan, levels, factor), *views.products, *_raw(plan, keep_raw)),
         frame_shape=plan.frame_shape,
         step=plan.blocks.step,
-        factor=factor,
+        cells=cells,
         pedestal=constants.pedestal,
         levels=levels,
-        calibration=plan_calibration(offset, gain, plan.frame_shape, factor),
-        hot=plan_hot_cells(constants.hot_pixels, offset, gain, plan.frame_shape, factor),
+        calibration=plan_calibration(offset, gain, plan.frame_shape, cells),
+        hot=plan_hot_cells(constants.hot_pixels, offset, gain, plan.frame_shape, cells),
+        views=views,
     )
 
 
-def _products(
-    plan: Plan, levels: tuple[tuple[int, int], ...], factor: int, along: tuple[str, ...], keep_raw: bool
-) -> list[Product]:
-    t, c, z = plan.shape[:3]
-    lengths = dict(zip("tczyx", (t, c, z, *levels[0]), strict=True))
-    products = [
-        Product(f"{k}", "tczyx", (t, c, z, *size), "uint16", factor * 2**k, follows="halved" if k else "")
-        for k, size in enumerate(levels)
-    ]
-    for name, axes in (_PROJECTIONS[axis] for axis in along):
-        fold = "max" if name == "xy" else ""
-        shape = tuple(lengths[axis] for axis in axes)
-        products.append(Product(f"projections/{name}", axes, shape, "uint16", factor, fold, follows="level 0"))
+def _levels(plan: Plan, levels: tuple[tuple[int, int], ...], factor: int) -> Iterator[Product]:
+    for k, size in enumerate(levels):
+        shape, follows = (*plan.shape[:3], *size), "halved" if k else ""
+        yield Product(f"{k}", "tczyx", shape, "uint16", factor * 2**k, follows=follows)
+
+
+def _raw(plan: Plan, keep_raw: bool) -> Iterator[Product]:
     if keep_raw:
-        products.append(Product("raw/0", "tczyx", plan.shape, "uint16", 1))
-    return products
+        yield Product("raw/0", "tczyx", plan.shape, "uint16", 1)
 
 
 class Lane:
@@ -113,23 +115,20 @@ class Lane:
 
     def __init__(self, plan: LanePlan) -> None:
         t, c, z = plan.step
-        frames, (y, x) = t * c * z, plan.levels[0]
+        frames = t * c * z
         self._plan = plan
         self._hot = plan.hot._replace(scratch=plan.hot.scratch.copy())
         # Filled, not only asked for: the system hands a page out when it is first written to, which costs more than
         # the whole reduction if it happens while frames come in.
         self._levels = [np.full((frames, *size), 0, np.uint16) for size in plan.levels]
-        self._xy = np.full((t * c, y, x), 0, np.uint16)
-        self._xz = np.full((frames, x), 0, np.uint16)
-        self._yz = np.full((frames, y), 0, np.uint16)
+        self._views = Views(plan.views)
         self._raw = np.full((frames, *plan.frame_shape), 0, np.uint16) if plan.keep_raw else None
         self._extent = plan.step
-        self._stacks: set[int] = set()
 
     def begin(self, extent: tuple[int, int, int]) -> None:
         """Start a block of (t, c, z) frames; what the last one left is forgotten."""
         self._extent = extent
-        self._stacks.clear()
+        self._views.begin(extent)
 
     def add(self, at: int, pixels: NDArray[np.uint16]) -> FrameStats:
         """Reduce one frame, in any order, each once.
@@ -146,13 +145,9 @@ class Lane:
         FrameStats
             Of the raw counts.
         """
-        plan, stack = self._plan, at // self._extent[2]
-        if stack not in self._stacks:
-            self._stacks.add(stack)
-            self._xy[stack].fill(0)
-        plane = self._levels[0][at]
-        outputs = plane, self._xy[stack], self._xz[at], self._yz[at]
-        stats = reduce_frame(pixels, plan.factor, plan.calibration, self._hot, plan.pedestal, *outputs)
+        plan, plane = self._plan, self._levels[0][at]
+        views = self._views.take(at)
+        stats = reduce_frame(pixels, plan.cells, plan.calibration, self._hot, plan.pedestal, plane, views)
         for level in self._levels[1:]:
             halve(plane, level[at])
             plane = level[at]
@@ -165,7 +160,7 @@ class Lane:
         return self._levels[0][at]
 
     def finish(self, present: NDArray[np.bool_]) -> Arrays:
-        """Complete the block; frames that never came are 0, and do not touch the xy projection.
+        """Complete the block; frames that never came are 0, and do not count in projections along z.
 
         Parameters
         ----------
@@ -176,19 +171,15 @@ class Lane:
         -------
         dict
             Array of every product by path, over the block's extent, C-contiguous views: levels and ``raw/0``
-            (t, c, z, y, x), ``projections/xy`` (t, c, y, x), ``xz`` (t, c, z, x), ``yz`` (t, c, z, y).
+            (t, c, z, y, x), projections as `Views.finish` gives them.
         """
-        t, c, _ = self._extent
         raw = {} if self._raw is None else {"raw/0": self._raw}
-        by_frame = {f"{k}": level for k, level in enumerate(self._levels)}
-        by_frame |= {"projections/xz": self._xz, "projections/yz": self._yz, **raw}
-        for at in np.flatnonzero(~present.reshape(-1)).tolist():
-            for buffer in by_frame.values():
-                buffer[at].fill(0)
-        for stack in set(range(t * c)) - self._stacks:
-            self._xy[stack].fill(0)
+        by_frame = {f"{k}": level for k, level in enumerate(self._levels)} | raw
+        lost = np.flatnonzero(~present.reshape(-1))
+        for buffer in by_frame.values():
+            buffer[lost] = 0
         made = {path: _extent(buffer, self._extent) for path, buffer in by_frame.items()}
-        made["projections/xy"] = _extent(self._xy, (t, c))
+        made |= self._views.finish(self._extent, present)
         return {product.path: made[product.path] for product in self._plan.products}
 
 

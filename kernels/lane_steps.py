@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
+from . import projections
+from .binning import FACTORS, MODES
 from .kinds import Choice, Number, Pixels, Several, Whole
 from .parameters import MapFile, MapReference, Parameters, declared
 from .step import Step
@@ -37,10 +39,15 @@ class HotPixels(Parameters):
 
 @dataclass(frozen=True)
 class Bin(Parameters):
-    """Level 0 has one pixel for each cell of factor × factor raw pixels; left out, one for each raw pixel."""
+    """Level 0 has one pixel for each cell of factor × factor raw pixels; left out, one for each raw pixel.
+
+    A cell at the border has the pixels that are there. Sums are not scaled: what exceeds 65535 with the pedestal is
+    stored as 65535.
+    """
 
     step_name: ClassVar[str] = "bin"
-    factor: int = declared(2, Choice((1, 2, 4)), "side of a cell, raw pixels")
+    factor: int = declared(2, Choice(FACTORS), "side of a cell, raw pixels")
+    mode: str = declared("mean", Choice(MODES), "what becomes of its pixels; binomial is a smooth mean, [1, 3, 3, 1]")
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,9 @@ class Projections(Parameters):
     along: tuple[str, ...] = declared(
         ("z", "y", "x"), Several(Choice(("z", "y", "x"))), "axes to look along: z gives xy, y gives xz, x gives yz"
     )
+    modes: tuple[str, ...] = declared(
+        ("max",), Several(Choice(projections.MODES)), "what is made of the values there: max, min, mean"
+    )
 
 
 @dataclass(frozen=True)
@@ -80,9 +90,9 @@ class Statistics(Parameters):
 LANE: Final = (
     Step("calibrate", "map", "n = (D - offset) · gain, by numbers or maps", Calibrate),
     Step("hot_pixels", "map", "listed pixels take the median of their unlisted neighbours", HotPixels),
-    Step("bin", "map", "level 0: mean over cells of raw pixels", Bin),
+    Step("bin", "map", "level 0: mean, sum, maximum or binomial mean over cells of raw pixels", Bin),
     Step("encode", "map", "rounded to 16 bits on a pedestal", Encode),
     Step("pyramid", "map", "coarser levels for viewers, each half the size", Pyramid),
-    Step("projections", "fold", "maxima of level 0 over z, y and x", Projections),
+    Step("projections", "fold", "maxima, minima or means of level 0 over z, y and x", Projections),
     Step("statistics", "map", "minimum, maximum, mean, saturated pixels of the raw frame", Statistics),
 )

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..stream.errors import RecipeError
 from .compiled import entry
-from .limits import check_number
+from .kinds import Flag, Number
+from .parameters import Parameters, declared
 
 #: Largest step, in sigma, that is taken without asking. At 1 the noise grows by 4 % and the mean moves by g / 48; at 4
 #: the mean moves by several counts, up or down with the light.
@@ -25,44 +26,34 @@ _CONSTANTS: Final = ("offset", "gain", "read_noise", "step")
 
 
 @dataclass(frozen=True)
-class Quantise:
-    """Parameters of the quantisation.
+class Quantise(Parameters):
+    """Counts become square-root codes that are a fixed part of the noise apart.
 
     A gain or a read noise below the camera's true one makes the codes finer than asked, never coarser: the default
-    gain is therefore 1, although sCMOS cameras have about 2.
-
-    Attributes
-    ----------
-    offset : float, counts
-        o, what the camera (or the pedestal of stored means) adds. From 0 to 65535, default 100. Counts below it all
-        get code 0 and come back as o: give an offset five sigma lower to keep negative noise.
-    gain : float, counts per electron
-        g, the inverse of ``calibrate.gain``. From 1e-6 to 1e6, default 1.
-    read_noise : float, electrons
-        s, standard deviation of the dark signal. From 0 to 1e4, default 1.6.
-    step : float, sigma
-        Distance of two codes in units of the noise. From 1e-6, default 1; above `STEP_LIMIT` only with ``coarse``.
-    coarse : bool
-        Whether a step above `STEP_LIMIT`, which biases the means, is wanted; default no.
+    gain is therefore 1, although sCMOS cameras have about 2. An offset below the true one keeps negative noise, which
+    the default does for a pedestal of 100; where it is five sigma, codes of dark pixels are twice as far apart.
 
     Raises
     ------
     RecipeError
-        If a value is outside its range, or the step is above the limit.
+        If a value is outside its range, or the step is above `STEP_LIMIT` and ``coarse`` is not true.
     """
 
-    offset: float = 100.0
-    gain: float = 1.0
-    read_noise: float = 1.6
-    step: float = 1.0
-    coarse: bool = False
+    step_name: ClassVar[str] = "quantise"
+    offset: float = declared(
+        95, Number("counts", 0, _TOP), "counts without light, less some for noise: all darker pixels get one code"
+    )
+    gain: float = declared(
+        1, Number("counts per electron", 1e-6, 1e6), "of one raw pixel after calibration; 1 / calibrate.gain or less"
+    )
+    read_noise: float = declared(1.6, Number("electrons", 0, 1e4), "standard deviation of a raw pixel without light")
+    step: float = declared(1, Number("sigma", 1e-6, 1e3), "distance of two codes in units of the noise")
+    coarse: bool = declared(False, Flag(), "take a step above 2 sigma, although it shifts the means")
 
     def __post_init__(self) -> None:
-        check_number("quantise.offset", self.offset, "counts", 0, _TOP)
-        check_number("quantise.gain", self.gain, "counts per electron", 1e-6, 1e6)
-        check_number("quantise.read_noise", self.read_noise, "electrons", 0, 1e4)
-        check_number("quantise.step", self.step, "sigma", 1e-6, 1e3)
-        if self.step > STEP_LIMIT and self.coarse is not True:
+        """Check the values, and that a coarse step was asked for."""
+        super().__post_init__()
+        if self.step > STEP_LIMIT and not self.coarse:
             what = f"quantise.step is {self.step:g} sigma, which shifts the means"
             raise RecipeError(what, f"give at most {STEP_LIMIT:g}, or set quantise.coarse to true")
 

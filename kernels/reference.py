@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from .calibrate import calibrate_reference
 from .constants import Constants
 from .encode import encode_reference
 from .hot_pixels import heal_reference
-from .projections import projections_reference
+from .projections import projection_name, projections_reference
 from .pyramid import halve_reference, level_shapes
 from .recipe import Recipe
 
@@ -35,7 +36,7 @@ def reduce_reference(
     -------
     dict
         Every product by path: levels (t, c, z, y', x'), ``projections/xy`` (t, c, y', x'), ``xz`` (t, c, z, x'), ``yz``
-        (t, c, z, y').
+        (t, c, z, y'), and ``xy-min`` and the like.
 
     Raises
     ------
@@ -46,12 +47,13 @@ def reduce_reference(
     calibrated = calibrate_reference(frames, constants.offset, constants.gain)
     for index in np.ndindex(frames.shape[:3]):
         calibrated[index] = heal_reference(calibrated[index], constants.hot_pixels)
-    binned = bin_reference(calibrated, constants.factor)
+    binned = bin_reference(calibrated, constants.factor, constants.mode)
     products = {"0": encode_reference(binned, constants.pedestal)}
     size = products["0"].shape
     for level in range(1, len(level_shapes((size[-2], size[-1]), constants.until))):
         products[f"{level}"] = halve_reference(products[f"{level - 1}"])
-    for name, projection in projections_reference(products["0"]).items():
-        if {"xy": "z", "xz": "y", "yz": "x"}[name] in constants.along:
-            products[f"projections/{name}"] = projection
+    projections = projections_reference(products["0"], constants.modes)
+    for axis, mode in product(constants.along, constants.modes):
+        name = projection_name(axis, mode)
+        products[f"projections/{name}"] = projections[name]
     return products

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -20,6 +21,12 @@ from .parameters import Parameter, Parameters, declared_of
 Kind = Literal["map", "stack", "fold", "derived"]
 #: Arrays of a block by product path, over its extent.
 Arrays = dict[str, NDArray[Any]]
+
+
+def part_size(product: Product, plan: Plan) -> int:
+    """Count the elements of a product that a full block makes."""
+    step = {axis: size for axis, size in zip("tcz", plan.blocks.step, strict=True) if axis not in product.own}
+    return math.prod(step.get(axis, size) for axis, size in zip(product.axes, product.shape, strict=True))
 
 
 class StepReducer(Protocol):

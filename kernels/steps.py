@@ -18,6 +18,9 @@ _CHANGES: Final = "foreground"
 _MODULES: Final[dict[str, str]] = {
     "histogram": "histogram_step",
     "focus": "focus_step",
+    "foreground": "foreground_step",
+    "quantise": "quantise_step",
+    "baseline": "baseline_series",
     "moments": "moments",
     "time_projections": "time_projections",
 }

@@ -137,36 +137,8 @@ class WritingThread:
 
     def _write(self, job: Job) -> Done:
         began = time.perf_counter()
-        earlier = self._earlier(job)
-        if earlier is not None:
-            return Done(job, self._message(job, earlier), time.perf_counter() - began)
-        self._make_room()
-        parts = job.reducer.finish()
-        stored = self._writer.write(job.block, parts)
-        raw = self._frame_bytes * len(job.frames)
-        commit = Commit(
-            block=job.block.number,
-            frames=tuple(job.frames),
-            stats=tuple(job.stats),
-            worker=self._worker,
-            committed_ns=wall_ns(),
-            raw_bytes=raw,
-            stored_bytes=stored,
-            products=tuple(parts),
-            tables=job.reducer.tables(),
-        )
-        self._writer.commit(commit)
+        commit = write_block(job, self._writer, self._worker, self._frame_bytes, self._make_room)
         return Done(job, self._message(job, commit), time.perf_counter() - began)
-
-    def _earlier(self, job: Job) -> Commit | None:
-        """Give the record of a block that is durable with these frames and more: it must not lose them.
-
-        An agent that died after its frames were durable, but before it heard so, comes back with those of its spool.
-        """
-        if len(job.frames) == job.block.count:
-            return None
-        earlier = self._writer.committed(job.block.number)
-        return earlier if earlier is not None and set(job.frames) <= set(earlier.frames) else None
 
     def _message(self, job: Job, commit: Commit) -> BlockDone:
         durable = Histogram()
@@ -182,3 +154,63 @@ class WritingThread:
             reduced=(tuple(job.reduced.counts), job.reduced.total_s),
             durable=(tuple(durable.counts), durable.total_s),
         )
+
+
+def write_block(
+    job: Job, writer: Writer, worker: str, frame_bytes: int, make_room: Callable[[], None] = lambda: None
+) -> Commit:
+    """Make a block durable: its products, then its commit record.
+
+    Parameters
+    ----------
+    job : Job
+    writer : Writer
+    worker : str
+        Who writes, for the record.
+    frame_bytes : int
+        Of one raw frame.
+    make_room : callable
+        Called before anything is encoded.
+
+    Returns
+    -------
+    Commit
+        The block's record; an earlier one where that holds these frames and more.
+
+    Raises
+    ------
+    StoreError
+        The block is not committed.
+    """
+    earlier = _earlier(job, writer)
+    if earlier is not None:
+        return earlier
+    make_room()
+    parts = job.reducer.finish()
+    stored = writer.write(job.block, parts)
+    commit = Commit(
+        block=job.block.number,
+        frames=tuple(job.frames),
+        stats=tuple(job.stats),
+        worker=worker,
+        committed_ns=wall_ns(),
+        raw_bytes=frame_bytes * len(job.frames),
+        stored_bytes=stored,
+        products=tuple(parts),
+        tables=job.reducer.tables(),
+    )
+    writer.commit(commit)
+    return commit
+
+
+def _earlier(job: Job, writer: Writer) -> Commit | None:
+    """Give the record of a block that is durable with these frames and more: it must not lose them.
+
+    An agent that died after its frames were durable, but before it heard so, comes back with those of its spool; and
+    of a recording that is reduced once more, a frame may not be readable any more.
+    """
+    if len(job.frames) == job.block.count:
+        return None
+    earlier = writer.committed(job.block.number)
+    held = {(f.number, f.checksum) for f in earlier.frames} if earlier else set()
+    return earlier if held.issuperset((f.number, f.checksum) for f in job.frames) else None

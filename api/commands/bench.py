@@ -19,8 +19,14 @@ from ..service import prepare_data
 
 NAME = "bench"
 
+app = typer.Typer(
+    name=NAME, help="Our speed beside others', in one run: of the whole service, or of the kernels alone."
+)
 
+
+@app.callback(invoke_without_command=True)
 def command(
+    context: typer.Context,
     seconds: Annotated[float, typer.Option(min=0.01, help="How long each contestant is fed, in each run.")] = 10.0,
     runs: Annotated[int, typer.Option(min=1, max=100, help="How often each contestant runs.")] = 3,
     size: Annotated[str, typer.Option(metavar="HxW", help="Frame size.")] = SENSOR,
@@ -28,6 +34,8 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="End with one JSON object.")] = False,
 ) -> None:
     """Measure octostream, a bare pipe, NumPy with zarr-python, and acquire-zarr on the same frames; give the ratios."""
+    if context.invoked_subcommand is not None:
+        return
     # Imported late: the other commands need none of it.
     from ...benchmarks.contest import hold
     from ...benchmarks.lineup import lineup
@@ -61,6 +69,42 @@ def command(
         say_json(
             {**facts, "results": [r.to_json() for r in results], "ratios": ratios(results[0], results[1:compared])}
         )
+
+
+@app.command("kernels")
+def kernels(
+    size: Annotated[str, typer.Option(metavar="HxW", help="Frame size.")] = SENSOR,
+    seconds: Annotated[float, typer.Option(min=0.01, help="How long each kernel and its rivals are measured.")] = 3.0,
+    only: Annotated[str, typer.Option(metavar="NAME", help="Measure the kernels whose names begin so.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="End with one JSON object.")] = False,
+) -> None:
+    """Measure every reduction on one thread beside NumPy, SciPy and others, and beside what memory alone would take."""
+    from ...benchmarks.kernel_case import KERNEL_HEAD, KernelResult, copy_bandwidth, kernel_rows, measure
+    from ...benchmarks.kernel_cases import FRAMES, kernel_cases
+    from ...benchmarks.machine import this_machine
+    from ...benchmarks.table import aligned, machine_lines
+    from ...benchmarks.workload import Workload, parse_size
+
+    console = Console(stderr=as_json, highlight=False, soft_wrap=True)
+    shape = parse_size(size)
+    with sample_progress(Console(stderr=True), "lattice") as show:
+        frames = Workload(fetch_sample("lattice", progress=show), shape).bank()[:FRAMES]
+    machine = this_machine(Path())
+    bandwidth = copy_bandwidth()
+    for line in (*machine_lines(machine), f"one thread copies {bandwidth / 1e9:.1f} GB/s (read, read again, written)"):
+        console.print(line, markup=False)
+    results: list[KernelResult] = []
+    for case in kernel_cases(frames, only):
+        results.append(measure(case, seconds, bandwidth))
+        console.print(f"measured {case.name}: {results[-1].ms:.2f} ms a frame", markup=False)
+    for line in ["", *aligned([KERNEL_HEAD, *kernel_rows(results)]), ""]:
+        console.print(line, markup=False)
+    for result in results:
+        if result.why:
+            console.print(f"{result.name}: {result.why}", markup=False)
+    if as_json:
+        facts = {"size": list(shape), "seconds": seconds, "machine": machine.to_json(), "copy_gb_s": bandwidth / 1e9}
+        say_json({**facts, "results": [r.to_json() for r in results]})
 
 
 @contextmanager

@@ -54,7 +54,7 @@ def test_show_gives_a_recipe_that_can_be_read_again(tmp_path, name):
 
 
 def test_show_gives_a_step():
-    assert tomllib.loads(said("show", "bin")) == {"bin": {"factor": 2}}
+    assert tomllib.loads(said("show", "bin")) == {"bin": {"factor": 2, "mode": "mean"}}
     assert json.loads(said("show", "bin", "--json")) == recipe_schema()["properties"]["bin"]
 
 

@@ -151,4 +151,6 @@ def test_the_readme_lists_every_parameter_with_its_default():
 
 
 def shown(default):
-    return " ".join(default) or "none" if isinstance(default, tuple) else f"{default:g}"
+    if isinstance(default, tuple):
+        return " ".join(default) or "none"
+    return default if isinstance(default, str) else f"{default:g}"

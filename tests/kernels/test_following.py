@@ -29,7 +29,7 @@ class Doubled:
         out[self.path][present] = images[present] * np.uint16(self.factor)
         if "mean/0" in out:
             out["mean/0"][present] = 1
-        return {"seen": {"frame": np.array([t])}}
+        return {self.path: {"frame": np.array([t])}}
 
     def finish(self):
         return {f"{self.path}/end": np.array([len(self.seen)])}
@@ -52,7 +52,7 @@ def test_what_a_step_passes_on_is_what_the_next_one_takes():
         assert (arrays["a/0"] == images[t] * 2).all()
         assert (arrays["b/0"] == images[t] * 6).all()
         assert (arrays["c/0"] == images[t] * 4).all()
-        assert rows == {"seen": {"frame": [t]}}
+        assert rows == {path: {"frame": [t]} for path in ("a/0", "b/0", "c/0")}
     assert [t for t, *_ in third.seen] == [0, 1, 2]
     assert not any(array.any() for _, _, arrays in first.seen + third.seen for array in arrays)
     assert follower.finish() == {"a/0/end": [3], "b/0/end": [3], "c/0/end": [3]}

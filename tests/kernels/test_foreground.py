@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from octostream.kernels import foreground as module
 from octostream.kernels.foreground import (
-    COLUMNS,
     Foreground,
     ForegroundMasker,
     foreground_reference,
@@ -21,8 +20,13 @@ from octostream.kernels.foreground import (
     sampled_reference,
     smooth_reference,
 )
+from octostream.kernels.foreground_step import CELL, TABLE
+from octostream.kernels.pyramid import halve_reference
 from octostream.stream.errors import RecipeError
+from octostream.stream.model import Pixel, Plan
 from scipy.ndimage import correlate1d, gaussian_filter
+
+from .blockwise import run, same
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 
@@ -49,6 +53,10 @@ def stack_of(shape, kind, seed):
     return rng.integers(0, 200 if kind == "low" else 65536, shape, dtype=np.uint16)
 
 
+def masked(masker, stack):
+    return masker.mask(stack, np.full(stack.shape, 7, np.uint8))
+
+
 def assert_same(got, expected):
     assert got.level == expected.level
     assert got.foreground == expected.foreground
@@ -70,7 +78,7 @@ def test_both_forms_are_equal_bit_for_bit(shape, kind, seed, p, chunk, enough):
         # A level from few pixels of a small stack stands for one from few pixels of a large stack.
         patch.setattr(module, "_ENOUGH", enough)
         expected = foreground_reference(stack, p, chunk)
-        got = ForegroundMasker(shape, p, chunk).mask(stack)
+        got = masked(ForegroundMasker(shape, p, chunk), stack)
     assert_same(got, expected)
     if kind in ("dark", "full"):
         assert (got.level, got.foreground) == (stack[0, 0, 0], 0)
@@ -146,7 +154,7 @@ def specimen(offset=100):
 def test_a_specimen_is_found_and_chunks_without_it_are_background():
     stack, ball = specimen()
     p = Foreground(z_step=4, threshold=1.0)
-    got = ForegroundMasker(stack.shape, p, (12, 32, 32)).mask(stack)
+    got = masked(ForegroundMasker(stack.shape, p, (12, 32, 32)), stack)
     assert (got.mask.astype(bool) & ball).sum() > 0.95 * ball.sum()
     y, x = np.ogrid[:128, :160]
     assert got.mask[:, (y - 40) ** 2 + (x - 50) ** 2 > 28**2].sum() < 0.001 * ball.sum()
@@ -159,7 +167,7 @@ def test_a_specimen_is_found_and_chunks_without_it_are_background():
 def test_an_offset_changes_nothing():
     (low, _), (high, _) = specimen(), specimen(offset=1100)
     chunk = (5, 50, 50)
-    one, other = (ForegroundMasker(low.shape, Foreground(), chunk).mask(stack) for stack in (low, high))
+    one, other = (masked(ForegroundMasker(low.shape, Foreground(), chunk), stack) for stack in (low, high))
     assert other.level == one.level + 1000
     assert (other.mask == one.mask).all()
     assert (other.background == one.background).all()
@@ -168,25 +176,29 @@ def test_an_offset_changes_nothing():
 def test_large_stacks_are_sampled_alike():
     stack = stack_of((3, 300, 310), "any", 0)
     p = Foreground(z_step=3)
-    assert_same(ForegroundMasker(stack.shape, p, (2, 64, 64)).mask(stack), foreground_reference(stack, p, (2, 64, 64)))
+    assert_same(
+        masked(ForegroundMasker(stack.shape, p, (2, 64, 64)), stack), foreground_reference(stack, p, (2, 64, 64))
+    )
 
 
 def test_one_masker_masks_every_stack_as_if_it_were_the_first():
     stack, chunk = stack_of((5, 20, 30), "any", 0), (2, 8, 8)
     masker = ForegroundMasker(stack.shape, Foreground(), chunk)
-    masker.mask(stack_of((5, 20, 30), "ends", 1))
-    assert_same(masker.mask(stack[:3]), foreground_reference(stack[:3], Foreground(), chunk))
-    assert_same(masker.mask(stack), foreground_reference(stack, Foreground(), chunk))
+    masked(masker, stack_of((5, 20, 30), "ends", 1))
+    assert_same(masked(masker, stack[:3]), foreground_reference(stack[:3], Foreground(), chunk))
+    assert_same(masked(masker, stack), foreground_reference(stack, Foreground(), chunk))
     assert stack.flags.writeable
     stack.flags.writeable = False
-    assert_same(masker.mask(stack), foreground_reference(stack, Foreground(), chunk))
+    assert_same(masked(masker, stack), foreground_reference(stack, Foreground(), chunk))
 
 
 def test_threads_with_their_own_maskers_agree():
     stack, chunk = stack_of((4, 100, 90), "any", 0), (4, 32, 32)
     results = []
     threads = [
-        threading.Thread(target=lambda: results.append(ForegroundMasker(stack.shape, Foreground(), chunk).mask(stack)))
+        threading.Thread(
+            target=lambda: results.append(masked(ForegroundMasker(stack.shape, Foreground(), chunk), stack))
+        )
         for _ in range(4)
     ]
     for thread in threads:
@@ -205,20 +217,24 @@ def test_stacks_that_do_not_fit_are_refused():
     wrong.append(np.ascontiguousarray(small[:4, :4]))
     for array in wrong:
         with pytest.raises(ValueError, match="not C-contiguous uint16"):
-            masker.mask(array)
+            masked(masker, array)
 
 
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("threshold", 1.1, "foreground.threshold is 1.1: it must be a number of parts of the mean signal from 0 to 1"),
+        (
+            "threshold",
+            1.1,
+            "foreground.threshold is 1.1: it must be a finite number of parts of the mean signal from 0 to 1",
+        ),
         ("percentile", -1, "foreground.percentile is -1"),
-        ("percentile", math.nan, "foreground.percentile is nan"),
-        ("sigma", 0.4, "foreground.sigma is 0.4: it must be a number of pixels from 0.5 to 16"),
+        ("percentile", math.nan, "foreground.percentile is NaN"),
+        ("sigma", 0.4, "foreground.sigma is 0.4: it must be a finite number of pixels from 0.5 to 16"),
         ("size", 4, "foreground.size is 4: it must be odd"),
         ("size", 67, "foreground.size is 67: it must be a whole number of pixels from 1 to 65"),
         ("size", 2.5, "foreground.size is 2.5"),
-        ("z_step", 0, "foreground.z_step is 0"),
+        ("z_step", 0.009, "foreground.z_step is 0.009: it must be a number of pixels from 0.01 to 1000, or 0"),
     ],
 )
 def test_parameters_that_do_not_fit_are_refused(name, value, words):
@@ -227,18 +243,114 @@ def test_parameters_that_do_not_fit_are_refused(name, value, words):
     assert words in str(caught.value)
 
 
-def test_columns_are_of_the_mask():
-    assert [column.name for column in COLUMNS] == ["frame", "level", "foreground", "background_chunks"]
-    assert all(np.dtype(column.dtype) and column.meaning for column in COLUMNS)
-
-
 def test_real_lattice_stack():
     path = DATA / "lattice_lightsheet_raw.tif"
     if not path.exists():
         pytest.skip(f"{path} is not there")
     stack = tifffile.imread(path)
     p, chunk = Foreground(z_step=2.5), (16, 64, 64)
-    got = ForegroundMasker(stack.shape, p, chunk).mask(stack)
+    got = masked(ForegroundMasker(stack.shape, p, chunk), stack)
     assert_same(got, foreground_reference(stack, p, chunk))
     inside, outside = stack[got.mask == 1].mean(), stack[got.mask == 0].mean()
     assert inside > outside + 10
+
+
+def corner_of(shape, seed):
+    """Give stacks with a bright corner of random size, in noise."""
+    rng = np.random.default_rng(seed)
+    frames = 100 + rng.poisson(9, shape)
+    z, y, x = (rng.integers(1, size + 1) for size in shape[2:])
+    frames[:, :, :z, :y, :x] += 3000
+    return frames.astype(np.uint16)
+
+
+stacks = st.tuples(st.integers(1, 3), st.integers(1, 2), st.integers(1, 3), st.integers(1, 140), st.integers(1, 140))
+
+
+@settings(max_examples=25)
+@given(stacks, st.integers(0, 99), st.booleans(), st.integers(3, 20), st.floats(0, 0.5), st.sampled_from([1, 2]))
+@example((2, 1, 2, 140, 130), 1, True, 20, 0.0, 1)
+def test_the_step_masks_stacks_and_leaves_cells_out(shape, seed, omit, block_frames, share, factor):
+    frames = corner_of(shape, seed)
+    lost = set(np.flatnonzero(np.random.default_rng(seed).random(math.prod(shape[:3])) < share).tolist())
+    lane = [f"bin.factor={factor}", "pyramid.until=1"]
+    # In noise alone the level is somewhere within it; all that is bright is foreground.
+    step = ["foreground=true", "foreground.threshold=1", f"foreground.omit={'true' if omit else 'false'}"]
+    before = run(lane, frames, lost=lost, block_frames=block_frames).arrays
+    got = run([*lane, *step], frames, lost=lost, seed=seed, block_frames=block_frames)
+    there = np.array([n not in lost for n in range(math.prod(shape[:3]))]).reshape(-1, shape[2])
+    expected, rows = before["0"].copy(), []
+    labels = np.zeros(expected.shape, np.uint8)
+    for stack, planes in enumerate(there):
+        if not planes.any():
+            continue
+        at = divmod(stack, shape[1])
+        mask = foreground_reference(expected[at][planes], Foreground(threshold=1), (1, CELL, CELL))
+        labels[at][planes] = mask.mask
+        rows.append((stack * shape[2], mask.level, mask.foreground, mask.background.sum()))
+        wide = mask.background.repeat(CELL, 1).repeat(CELL, 2)[:, : expected.shape[3], : expected.shape[4]]
+        if omit:
+            expected[at][planes] = np.where(wide, 0, expected[at][planes])
+    assert (got.arrays["labels/foreground"] == labels).all()
+    assert (got.arrays["0"] == expected).all()
+    assert list(zip(*got.tables[TABLE.name].values(), strict=True)) == rows
+    for level in (p for p in got.reduction.products if p.path.isdigit() and p.path != "0"):
+        assert level.follows == "halved"
+        expected = halve_reference(expected)
+        assert (got.arrays[level.path] == expected).all(), level.path
+    for path in ("projections/xy", "projections/xz", "projections/yz"):
+        assert (got.arrays[path] == before[path]).all()
+    assert same(run([*lane, *step], frames, lost=lost, block_frames=block_frames), got)
+
+
+def test_cells_without_specimen_are_empty_in_every_level():
+    frames = np.full((1, 1, 2, 256, 256), 100, np.uint16)
+    frames[0, 0, 1, :40, 200:] = 900
+    got = run(["bin.factor=1", "pyramid.until=1", "foreground=true", "foreground.size=1"], frames).arrays
+    assert not got["0"][0, 0, 0].any()
+    assert got["0"][0, 0, 1, :64, 192:].all()
+    assert not got["0"][0, 0, 1, 64:].any()
+    assert not got["0"][0, 0, 1, :, :192].any()
+    assert [np.count_nonzero(got[f"{k}"]) for k in range(7)] == [64**2 >> 2 * k for k in range(7)]
+    assert got["projections/xy"].all()
+
+
+def test_cells_stay_in_their_planes_when_others_are_lost():
+    frames = np.full((1, 1, 4, 70, 130), 100, np.uint16)
+    frames[0, 0, 1, :9, :9] = frames[0, 0, 3, 66:, 129:] = 900
+    got = run(["bin.factor=1", "foreground=true", "foreground.size=1"], frames, lost=[0]).arrays["0"][0, 0]
+    assert [np.count_nonzero(plane) for plane in got] == [0, 64 * 64, 0, 6 * 2]
+    assert got[3, 64:, 128:].all()
+
+
+def products(got):
+    return {product.path: product for product in got.reduction.products}
+
+
+def test_what_is_said_of_levels_and_projections_is_true():
+    frames = corner_of((1, 1, 2, 130, 130), 0)
+    kept, left_out = (products(run(["foreground=true", f"foreground.omit={o}"], frames)) for o in ("false", "true"))
+    assert "omitted" in left_out["0"].attributes
+    assert not kept["0"].attributes
+    assert (kept["projections/xz"].follows, left_out["projections/xz"].follows) == ("level 0", "")
+    label = left_out["labels/foreground"]
+    assert (label.shows, label.dtype, label.shape, label.factor_yx) == ("label", "uint8", kept["0"].shape, 2)
+
+
+def test_the_distance_of_planes_is_that_of_the_run():
+    frames = stack_of((1, 1, 7, 40, 60), "any", 0)
+    plan = Plan(frames.shape, pixel=Pixel(z_um=0.1, y_um=0.2, x_um=0.2))
+    known = run(["foreground=true"], frames, plan=plan).arrays["labels/foreground"]
+    told, other = (
+        run(["foreground=true", f"foreground.z_step={z}"], frames).arrays["labels/foreground"] for z in (0.25, 1)
+    )
+    assert (known == told).all()
+    assert (known != other).any()
+    assert (run(["foreground=true"], frames).arrays["labels/foreground"] == other).all()
+
+
+def test_stacks_longer_than_a_block_are_refused():
+    with pytest.raises(
+        RecipeError, match=r"foreground needs whole stacks.*5 planes.*: take stacks of at most 4 planes"
+    ):
+        run(["foreground=true"], stack_of((1, 1, 5, 8, 8), "any", 0), block_frames=4)

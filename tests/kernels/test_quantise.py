@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from octostream.kernels.quantise import (
     Quantise,
@@ -18,6 +18,8 @@ from octostream.kernels.quantise import (
     restore_reference,
 )
 from octostream.stream.errors import RecipeError
+
+from .blockwise import run, same
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 EVERY = np.arange(65536, dtype=np.uint16)
@@ -118,7 +120,7 @@ def test_codes_are_as_wide_as_they_must_be():
 
 
 def test_codes_that_no_count_has_do_not_wrap():
-    quantiser = plan_quantiser(Quantise())
+    quantiser = plan_quantiser(Quantise(offset=100))
     largest = int(quantiser.codes[-1])
     back = restored(quantiser, EVERY)
     assert EVERY.flags.writeable
@@ -158,16 +160,16 @@ def test_arrays_that_do_not_fit_are_refused():
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("offset", -1, "quantise.offset is -1: it must be a number of counts from 0 to 65535"),
-        ("offset", math.nan, "quantise.offset is nan"),
+        ("offset", -1, "quantise.offset is -1: it must be a finite number of counts from 0 to 65535"),
+        ("offset", math.nan, "quantise.offset is NaN"),
         ("gain", 0, "quantise.gain is 0"),
-        ("gain", math.inf, "quantise.gain is inf"),
-        ("gain", True, "quantise.gain is True"),
-        ("gain", "2", "quantise.gain is 2"),
+        ("gain", math.inf, "quantise.gain is Infinity"),
+        ("gain", True, "quantise.gain is true"),
+        ("gain", "2", 'quantise.gain is "2"'),
         ("read_noise", -0.1, "quantise.read_noise is -0.1"),
         ("step", 0, "quantise.step is 0"),
         ("step", 2.01, "quantise.step is 2.01 sigma, which shifts the means: give at most 2, or set quantise.coarse"),
-        ("step", math.nan, "quantise.step is nan"),
+        ("step", math.nan, "quantise.step is NaN"),
     ],
 )
 def test_parameters_that_do_not_fit_are_refused(name, value, words):
@@ -217,3 +219,62 @@ def test_real_lattice_stack_stays_within_its_noise():
     sigma = p.gain * np.sqrt(light / p.gain + p.read_noise**2)
     # Half a step, half a count of rounding, and what the parabola adds.
     assert (abs(back - p.offset - light) <= sigma / 2 + p.gain / 16 + 0.5).all()
+
+
+stacks = st.tuples(*[st.integers(1, 3)] * 3, st.integers(1, 20), st.integers(1, 30))
+
+
+@settings(max_examples=40)
+@given(
+    stacks,
+    st.integers(0, 99),
+    st.integers(1, 30),
+    st.sampled_from([1, 2, 4]),
+    st.sampled_from([2.17, 900.0]),
+    st.floats(0, 0.6),
+)
+def test_the_step_puts_the_codes_of_level_0_in_the_place_of_all_counts(shape, seed, block_frames, factor, gain, share):
+    rng = np.random.default_rng(seed)
+    frames = (100 + rng.poisson(rng.integers(0, 4000), shape)).astype(np.uint16)
+    lost = set(np.flatnonzero(rng.random(math.prod(shape[:3])) < share).tolist())
+    lane = [f"bin.factor={factor}", "pyramid.until=4"]
+    overrides = [*lane, "quantise=true", f"quantise.gain={gain}"]
+    counts = run(lane, frames, lost=lost, block_frames=block_frames, keep_raw=True).arrays
+    got = run(overrides, frames, lost=lost, seed=seed, block_frames=block_frames, keep_raw=True)
+    p = Quantise(gain=gain).averaged(factor**2)
+    for product in got.reduction.products:
+        array = got.arrays[product.path]
+        if product.path == "raw/0":
+            assert (array == counts["raw/0"]).all()
+            continue
+        assert array.dtype == product.dtype == ("uint8" if gain == 900 else "uint16")
+        assert (array == quantise_reference(counts[product.path], p)).all(), product.path
+        assert restore_reference(array, Quantise.from_json(product.attributes["quantise"])) == pytest.approx(
+            restore_reference(quantise_reference(counts[product.path], p), p)
+        )
+    assert same(run(overrides, frames, lost=lost, block_frames=block_frames, keep_raw=True), got)
+
+
+def test_projections_follow_from_the_codes_and_levels_do_not():
+    rng = np.random.default_rng(0)
+    got = run(["quantise=true", "pyramid.until=4"], rng.integers(90, 9000, (2, 1, 5, 17, 30), dtype=np.uint16))
+    follows = {product.path: product.follows for product in got.reduction.products}
+    assert set(follows.values()) == {"", "level 0"}
+    for path, axis in (("projections/xy", 2), ("projections/xz", 3), ("projections/yz", 4)):
+        assert follows[path] == "level 0"
+        assert (got.arrays[path] == got.arrays["0"].max(axis=axis)).all()
+    assert not follows["1"]
+
+
+def test_noise_of_binned_pixels_is_one_code():
+    rng = np.random.default_rng(1)
+    light = rng.poisson(200, (1, 1, 1, 400, 400)) + rng.normal(0, 1.6, (1, 1, 1, 400, 400))
+    frames = np.rint(100 + 2.17 * light).astype(np.uint16)
+    got = run(["quantise=true", "quantise.gain=2.17", "quantise.offset=100"], frames)
+    assert math.isclose(got.arrays["0"].std(), math.sqrt(1 + 1 / 12), rel_tol=0.03)
+
+
+def test_an_offset_above_the_pedestal_is_refused():
+    for lane in ("encode.pedestal=50", "encode=false"):
+        with pytest.raises(RecipeError, match=r"quantise.offset is 95, and pixels without light have (50|0) counts: "):
+            run([lane, "quantise=true"], np.zeros((1, 1, 1, 4, 4), np.uint16))

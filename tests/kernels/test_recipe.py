@@ -22,10 +22,10 @@ def test_the_built_in_recipe_keeps_the_scale_of_the_counts():
         "name": "lightsheet",
         "calibrate": {"offset": 100, "gain": 1},
         "hot_pixels": {"pixels": []},
-        "bin": {"factor": 2},
+        "bin": {"factor": 2, "mode": "mean"},
         "encode": {"pedestal": 100},
         "pyramid": {"until": 256},
-        "projections": {"along": ["z", "y", "x"]},
+        "projections": {"along": ["z", "y", "x"], "modes": ["max"]},
         "statistics": {},
     }
     assert Recipe.load("lightsheet") == Recipe.from_json(data)
@@ -108,7 +108,7 @@ def test_the_plain_form_is_json_and_comes_back(offset, gain, pixels, factor, ped
         list(p) for p in sorted(set(pixels))
     ]
     assert (data["bin"], data["encode"], data["pyramid"]) == (
-        {"factor": factor},
+        {"factor": factor, "mode": "mean"},
         {"pedestal": pedestal},
         {"until": until},
     )
@@ -133,10 +133,10 @@ def test_the_plain_form_is_json_and_comes_back(offset, gain, pixels, factor, ped
         ('calibrate.offset={"map": "calibrate.offset", "file": "a", "xxh3": "xyz"}', ["calibrate.offset"]),
         ("calibrate.gain=0", ["calibrate.gain", "above 0"]),
         ("calibrate.gain=-1", ["calibrate.gain", "above 0"]),
-        ("bin.factor=3", ["bin.factor", "1, 2 or 4"]),
-        ("bin.factor=0", ["bin.factor", "1, 2 or 4"]),
-        ("bin.factor=2.5", ["bin.factor", "2.5", "1, 2 or 4"]),
-        ("bin.factor=two", ["bin.factor", "two", "1, 2 or 4"]),
+        ("bin.factor=3", ["bin.factor", "1, 2, 4 or 8"]),
+        ("bin.factor=0", ["bin.factor", "1, 2, 4 or 8"]),
+        ("bin.factor=2.5", ["bin.factor", "2.5", "1, 2, 4 or 8"]),
+        ("bin.factor=two", ["bin.factor", "two", "1, 2, 4 or 8"]),
         ("encode.pedestal=-1", ["encode.pedestal", "0 to 65535"]),
         ("encode.pedestal=65536", ["encode.pedestal", "0 to 65535"]),
         ("encode.pedestal=0.5", ["encode.pedestal", "whole"]),

@@ -24,6 +24,7 @@ DATA = Path(__file__).parents[2].parent / "shared" / "data"
 shapes = st.tuples(
     st.integers(1, 3), st.integers(1, 3), st.integers(1, 6), st.integers(1, 21), st.integers(1, 75)
 ).filter(lambda shape: np.prod(shape) < 60_000)
+factors, modes = st.sampled_from([1, 2, 4, 8]), st.sampled_from(["mean", "sum", "max", "binomial"])
 kinds = st.sampled_from(["any", "dark", "full", "falling", "low", "ends"])
 
 
@@ -77,16 +78,19 @@ def assert_equal(got, expected, tolerance=0):
 
 
 @settings(deadline=None, max_examples=120)
-@given(shapes, kinds, st.integers(0, 2**32 - 1), st.sampled_from([1, 2, 4]), st.integers(1, 9), st.data())
-@example((1, 1, 1, 1, 1), "any", 0, 2, 256, None)
-@example((1, 1, 1, 1, 70), "ends", 0, 4, 1, None)
-@example((1, 1, 2, 7, 66), "falling", 0, 4, 1, None)
-def test_whole_numbers_are_exact_for_any_shape(shape, kind, seed, factor, until, data):
+@given(shapes, kinds, st.integers(0, 2**32 - 1), factors, modes, st.integers(1, 9), st.data())
+@example((1, 1, 1, 1, 1), "any", 0, 2, "mean", 256, None)
+@example((1, 1, 1, 1, 1), "any", 0, 2, "binomial", 256, None)
+@example((1, 1, 1, 1, 70), "ends", 0, 4, "mean", 1, None)
+@example((1, 1, 2, 7, 66), "falling", 0, 4, "mean", 1, None)
+@example((1, 1, 2, 17, 66), "full", 0, 8, "binomial", 1, None)
+def test_whole_numbers_are_exact_for_any_shape(shape, kind, seed, factor, mode, until, data):
     offset, gain = (98, 1) if data is None else data.draw(st.tuples(st.integers(-300, 70000), st.integers(1, 300)))
     pedestal = 100 if data is None else data.draw(st.integers(0, 65535))
     limit = 4 if data is None else data.draw(st.integers(1, 30))
     frames = frames_of(shape, kind, seed)
     texts = [f"calibrate.offset={offset}", f"calibrate.gain={gain}", f"bin.factor={factor}"]
+    texts += [f"bin.mode={mode}"]
     recipe = Recipe.load("lightsheet", [*texts, f"pyramid.until={until}", f"encode.pedestal={pedestal}"])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(model, "BLOCK_BYTES", 2 * shape[3] * shape[4] * limit)
@@ -99,8 +103,8 @@ def test_whole_numbers_are_exact_for_any_shape(shape, kind, seed, factor, until,
 
 
 @settings(deadline=None, max_examples=60)
-@given(shapes, kinds, st.integers(0, 2**32 - 1), st.sampled_from([1, 2, 4]), st.booleans(), st.data())
-def test_maps_and_hot_pixels(shape, kind, seed, factor, whole, data):
+@given(shapes, kinds, st.integers(0, 2**32 - 1), factors, modes, st.booleans(), st.data())
+def test_maps_and_hot_pixels(shape, kind, seed, factor, mode, whole, data):
     rng = np.random.default_rng(seed)
     frames, size = frames_of(shape, kind, seed), shape[3:]
     maps = {}
@@ -115,7 +119,7 @@ def test_maps_and_hot_pixels(shape, kind, seed, factor, whole, data):
         maps = {
             key: np.rint(value + 0.5).astype(value.dtype) if key[0] == "c" else value for key, value in maps.items()
         }
-    recipe = resolved(maps, f"bin.factor={factor}", "pyramid.until=4")
+    recipe = resolved(maps, f"bin.factor={factor}", f"bin.mode={mode}", "pyramid.until=4")
     got, _ = reduce_all(plan_reduction(recipe, Plan(shape), maps).reducer(), frames)
     expected = reduce_reference(recipe, frames, maps)
     if whole:
@@ -138,7 +142,7 @@ def resolved(maps, *overrides):
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.floats(-1e3, 1e5), st.floats(1e-3, 1e3), kinds, st.integers(0, 99), st.sampled_from([1, 2, 4]))
+@given(st.floats(-1e3, 1e5), st.floats(1e-3, 1e3), kinds, st.integers(0, 99), factors)
 def test_fractional_numbers_are_off_at_ties_only(offset, gain, kind, seed, factor):
     frames = frames_of((1, 1, 2, 9, 33), kind, seed)
     recipe = Recipe.load("lightsheet", [f"calibrate.offset={offset}", f"calibrate.gain={gain}", f"bin.factor={factor}"])

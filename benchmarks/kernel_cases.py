@@ -1,0 +1,139 @@
+"""What ``octostream bench kernels`` measures: the lane in its usual forms, and every other step of octostream alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import cycle
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..kernels.lane import Lane, plan_lane
+from ..kernels.maps import digest
+from ..kernels.parameters import MapReference
+from ..kernels.recipe import Recipe
+from ..kernels.reduction import plan_reduction
+from ..kernels.step import Planned, Setting
+from ..kernels.steps import find_step, step_names
+from ..stream.model import Plan, Product
+from .kernel_case import KernelCase
+from .kernel_rivals import lane_rivals, step_rivals
+
+#: Frames that are worked on in turn: more than any cache holds.
+FRAMES: Final = 16
+#: Time points of the movie that series are measured on; they come to far fewer.
+_MOVIE: Final = 1_000_000
+#: Steps that look at the raw frame; the others look at level 0.
+_RAW: Final = ("histogram", "focus", "hot_test")
+#: Why a step takes more than twice what memory alone would.
+_WHY: Final[dict[str, str]] = {}
+
+
+def kernel_cases(frames: NDArray[np.uint16], only: str = "") -> Iterator[KernelCase]:
+    """Give the cases one after the other; what one holds is free again when the next is asked for.
+
+    Parameters
+    ----------
+    frames : uint16 (n, y, x), raw counts
+        `FRAMES` of them.
+    only : str
+        How the names of those begin that are wanted.
+    """
+    makers: dict[str, Callable[[str], KernelCase]] = {
+        "lane, numbers, bin 2": lambda name: _lane(name, frames, {}, lane_rivals(frames)),
+        "lane, maps, bin 2": lambda name: _lane(name, frames, _maps(frames[0].shape)),
+        "lane, numbers, bin 1": lambda name: _lane(name, frames, {}, {}, "bin.factor=1"),
+    }
+    makers |= {name: lambda name: _step(name, frames) for name in step_names() if find_step(name).plan is not None}
+    for name, make in makers.items():
+        if name.startswith(only):
+            yield make(name)
+
+
+def _maps(shape: tuple[int, ...]) -> dict[str, NDArray[np.float32]]:
+    rng = np.random.default_rng(0)
+    offset, gain = rng.normal(100, 2, shape), rng.normal(0.5, 0.01, shape)
+    return {"calibrate.offset": offset.astype(np.float32), "calibrate.gain": gain.astype(np.float32)}
+
+
+def _plan(frames: NDArray[np.uint16]) -> Plan:
+    return Plan((1, 1, len(frames), frames.shape[1], frames.shape[2]))
+
+
+def _lane(
+    name: str, frames: NDArray[np.uint16], maps: dict[str, Any], rivals: dict[str, Any] | None = None, *overrides: str
+) -> KernelCase:
+    recipe = Recipe.load("lightsheet", overrides)
+    values = {key: MapReference(key, f"{key}.npy", digest(array)) for key, array in maps.items()}
+    recipe = Recipe(recipe.name, recipe.steps, {**recipe.values, **values})
+    plan = _plan(frames)
+    planned = plan_lane(recipe, plan, maps, keep_raw=False)
+    lane = Lane(planned)
+    lane.begin(plan.blocks[0].extent)
+    turn = cycle(range(len(frames)))
+
+    def ours() -> None:
+        at = next(turn)
+        lane.add(at, frames[at])
+
+    maps_bytes = sum(array.nbytes for key, array in maps.items() if key.endswith("gain"))
+    return KernelCase(name, 1, _moved([frames[0].nbytes + maps_bytes], planned.products, frames), ours, rivals or {})
+
+
+def _moved(read: list[int], written: tuple[Product, ...], frames: NDArray[np.uint16]) -> int:
+    # A product of a whole stack is a plane that is read and written with every frame.
+    per_frame = (int(np.prod(p.shape)) // (len(frames) if "z" in p.axes else 1) for p in written)
+    return sum(read) + sum(2 * n * np.dtype(p.dtype).itemsize for n, p in zip(per_frame, written, strict=True))
+
+
+def _step(name: str, frames: NDArray[np.uint16]) -> KernelCase:
+    step, plan = find_step(name), _plan(frames)
+    base = plan_reduction(Recipe.load("lightsheet"), plan)
+    reducer = base.reducer()
+    reducer.begin(plan.blocks[0])
+    for number, frame in enumerate(frames):
+        reducer.add(number, frame)
+    arrays = dict(reducer.finish())
+    assert step.plan is not None
+    shown = plan if step.kind != "derived" else Plan((_MOVIE, 1, 1, *frames.shape[1:]))
+    planned = step.plan(step.parameters(), _setting(shown))
+    work = _series if planned.series else _block
+    return work(name, planned, plan, frames, arrays)
+
+
+def _setting(plan: Plan) -> Setting:
+    products = plan_reduction(Recipe.load("lightsheet"), plan).products
+    return Setting(plan, tuple(p for p in products if p.path.isdigit()), 100.0)
+
+
+def _block(name: str, planned: Planned, plan: Plan, frames: NDArray[np.uint16], arrays: dict[str, Any]) -> KernelCase:
+    assert planned.reducer is not None
+    reducer, level0 = planned.reducer(), arrays["0"][0, 0]
+    present = np.ones(plan.blocks[0].extent, bool)
+
+    def ours() -> None:
+        reducer.begin(plan.blocks[0])
+        for at, frame in enumerate(frames):
+            reducer.add(at, frame, level0[at])
+        reducer.finish(dict(arrays), present)
+
+    looked = frames if name in _RAW else level0
+    moved = _moved([looked[0].nbytes], planned.products, frames) * len(frames)
+    return KernelCase(name, len(frames), moved, ours, step_rivals(name, frames, arrays), _WHY.get(name, ""))
+
+
+def _series(name: str, planned: Planned, plan: Plan, frames: NDArray[np.uint16], arrays: dict[str, Any]) -> KernelCase:
+    assert planned.series is not None
+    series, images = planned.series(), arrays[planned.level][0, 0]
+    movie = [np.ascontiguousarray(image[None, None]) for image in images]
+    made = [p for p in planned.products if p.stage == "series"]
+    out = {p.path: np.zeros((1, 1, *p.shape[-2:]), p.dtype) for p in made}
+    present, t = np.ones((1, 1), bool), iter(range(10**9))
+
+    def ours() -> None:
+        for image in movie:
+            series.take(next(t), image, present, out)
+
+    moved = (images[0].nbytes + sum(2 * a.nbytes for a in out.values())) * len(movie)
+    return KernelCase(name, len(movie), moved, ours, step_rivals(name, frames, arrays), _WHY.get(name, ""))

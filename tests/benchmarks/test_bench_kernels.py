@@ -1,0 +1,53 @@
+"""``octostream bench kernels``: every case works, and the figures are what was measured."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from octostream.benchmarks.kernel_case import KernelCase, KernelResult, kernel_rows, measure
+from octostream.benchmarks.kernel_cases import kernel_cases
+from octostream.kernels.steps import find_step, step_names
+
+
+def test_every_step_is_measured_and_every_rival_works():
+    frames = np.random.default_rng(0).poisson(300, (4, 64, 48)).astype(np.uint16)
+    cases = {case.name: case for case in kernel_cases(frames)}
+    assert {name for name in step_names() if find_step(name).plan} <= set(cases)
+    for case in cases.values():
+        result = measure(case, 0.0, 1e9)
+        assert result.ms > 0
+        assert result.moved_mb > 0
+        assert set(result.ratios) == set(case.rivals)
+
+
+def test_only_some():
+    frames = np.zeros((4, 32, 32), np.uint16)
+    assert [case.name for case in kernel_cases(frames, "lane, maps")] == ["lane, maps, bin 2"]
+
+
+def test_figures_are_by_frame_and_the_floor_is_what_memory_takes(monkeypatch):
+    now = iter(np.arange(0, 1000.0, 1.0))
+    monkeypatch.setattr("octostream.benchmarks.kernel_case.perf_counter", lambda: next(now))
+    result = measure(KernelCase("x", 4, 8_000_000, lambda: None, {"slow": lambda: None}), 0.0, 1e6)
+    assert result == KernelResult("x", 250.0, 2.0, 2e6 / 0.25 / 1e9, 0.125, {"slow": 250.0}, "")
+    assert result.ratios == {"slow": 1.0}
+    assert kernel_rows([result])[1] == ("  slow", "250.00", "", "", "", "1.0")
+
+
+@pytest.mark.system
+def test_the_command(lattice, tmp_path):
+    (tmp_path / lattice.name).symlink_to(lattice)
+    command = [sys.executable, "-m", "octostream", "bench", "kernels", "--size", "64x64", "--seconds", "0.01", "--json"]
+    environment = {**os.environ, "OCTOSTREAM_CACHE": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=110, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert facts["size"] == [64, 64]
+    assert facts["copy_gb_s"] > 0
+    first = facts["results"][0]
+    assert first["name"] == "lane, numbers, bin 2"
+    assert first["ratios"]["NumPy"] == pytest.approx(first["rivals_ms"]["NumPy"] / first["ms"])
+    assert "theirs/ours" in done.stderr

@@ -1,0 +1,156 @@
+"""``octostream reduce`` beside the service: the same bytes, also after a kill; bad input in one line."""
+
+import json
+import signal
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+from octostream.sinks.frames_table import read_frames_table
+
+from .conftest import Command, acquire, until
+
+pytestmark = pytest.mark.system
+TIMES = {"timestamp_ns", "committed_ns"}
+
+
+def frames_of(shape, seed=0):
+    frames = np.random.default_rng(seed).integers(0, 4096, shape, dtype=np.uint16)
+    frames[..., 0, 0] = 65535
+    return frames
+
+
+def tiff(folder):
+    path = folder / "movie.tif"
+    tifffile.imwrite(path, frames_of((4, 2, 5, 33, 47)).reshape(-1, 33, 47), photometric="minisblack", metadata=None)
+    return path, ["--axes", "t=4,c=2,z=5"]
+
+
+def long_stack(folder):
+    """A stack that is split into blocks, so that its projections are merged."""
+    zarr.save_array(str(folder / "stack.zarr"), frames_of((1500, 9, 11)))
+    return folder / "stack.zarr", ["--set", "bin.factor=1"]
+
+
+def files(folder):
+    for k, frame in enumerate(frames_of((6, 40, 30))):
+        tifffile.imwrite(folder / f"{k}.tif", frame)
+    offset = np.random.default_rng(1).normal(100, 5, (40, 30)).astype(np.float32)
+    np.save(folder / "offset.npy", offset)
+    settings = [f"calibrate.offset={folder / 'offset.npy'}", "hot_pixels.pixels=[[0,0],[7,9]]", "bin.factor=4"]
+    return folder, ["--keep-raw", *(word for one in settings for word in ("--set", one))]
+
+
+def damaged(folder):
+    path = folder / "damaged.tif"
+    tifffile.imwrite(path, frames_of((12, 64, 64)), compression="zlib", metadata=None)
+    with tifffile.TiffFile(path) as file:
+        at, count = file.pages[7].dataoffsets[0], file.pages[7].databytecounts[0]
+    with open(path, "r+b") as file:
+        file.seek(at)
+        file.write(b"\xff" * count)
+    return path, []
+
+
+def products(store):
+    """Give every file that readers see, by path, but for times and what names the run."""
+    found = {f.relative_to(store): f.read_bytes() for f in store.rglob("*") if f.is_file()}
+    root = json.loads((store / "zarr.json").read_bytes())
+    kept = {path.as_posix(): data for path, data in found.items() if not path.parts[0].startswith(".")}
+    kept = {path: data for path, data in kept.items() if not TIMES & set(path.split("/"))}
+    kept["zarr.json"] = json.dumps(root["attributes"]["ome"]).encode()
+    return kept
+
+
+@pytest.mark.parametrize("make", [tiff, long_stack, files, damaged])
+def test_offline_and_live_give_the_same_bytes(shared_service, command, tmp_path, make):
+    (tmp_path / "input").mkdir()
+    source, options = make(tmp_path / "input")
+    name = f"live-{make.__name__}"
+    code, agent = acquire(shared_service, source, "--name", name, *options)
+    live = shared_service.data / "local" / f"{name}.ome.zarr"
+    store = tmp_path / f"{name}.ome.zarr"
+    made = command("reduce", source, "--out", store, "--json", "--workers", 3, *options)
+    assert made.wait(90) == code, made.err
+    told, sent = made.json(), agent.json()
+    for key in ("status", "frames_expected", "frames_stored", "frames_lost", "lost"):
+        assert told[key] == sent[key]
+    assert told["frames_stored"] > 0
+    assert len([path for path in products(live) if "/c/" in path]) >= 10
+    assert products(store) == products(live)
+    a, b = read_frames_table(store), read_frames_table(live)
+    for column in a.keys() - TIMES:
+        np.testing.assert_array_equal(a[column], b[column])
+    check = command("verify", store)
+    assert check.wait(60) == code
+
+
+def many_blocks(folder):
+    """Forty stacks of a block each: the work lasts many commits."""
+    zarr.save_array(str(folder / "many.zarr"), frames_of((40, 1, 600, 8, 8)))
+    return folder / "many.zarr"
+
+
+def commits(store):
+    return sorted((store / ".octostream" / "commits").glob("*.json"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_cut_off_in_the_middle_the_same_command_goes_on(tmp_path, number):
+    source, store, whole = many_blocks(tmp_path), tmp_path / "a.ome.zarr", tmp_path / "whole" / "a.ome.zarr"
+    arguments = ["reduce", source, "--workers", 2, "--json", "--out"]
+    made = Command(*arguments, store)
+    try:
+        until(lambda: len(commits(store)) >= 2 or made.process.poll() is not None, 60, 0.001)
+        made.signal(number)
+        code = made.wait(60)
+    finally:
+        made.end()
+    there = len(commits(store))
+    assert 2 <= there < 40
+    if number == signal.SIGKILL:
+        assert code == -number
+    else:
+        assert code == 1
+        (said,) = [line for line in made.err if line.startswith("octostream: ")]
+        assert said == "octostream: stopped by the operator: the same command goes on with what is left"
+    assert json.loads((store / "zarr.json").read_text())["attributes"]["octostream"]["status"] == "recording"
+    for place in (store, whole):
+        made = Command(*arguments, place)
+        try:
+            assert made.wait(90) == 0, made.err
+        finally:
+            made.end()
+        assert made.json()["blocks_found"] == (there if place == store else 0)
+        assert made.json()["status"] == "complete"
+    assert products(store) == products(whole)
+    check = Command("verify", store)
+    try:
+        assert check.wait(60) == 0
+    finally:
+        check.end()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nothing.tif", "--out", "a.ome.zarr"], ["nothing.tif"]),
+        (["good.tif", "--out", "a.zarr"], ["a.zarr", ".ome.zarr"]),
+        (["good.tif", "--out", "good.tif"], ["good.tif", ".ome.zarr"]),
+        (["good.tif", "--out", "a.ome.zarr", "--recipe", "nonsense"], ["nonsense", "lightsheet"]),
+        (["good.tif", "--out", "a.ome.zarr", "--set", "blur.sigma=2"], ["blur"]),
+        (["good.tif", "--out", "a.ome.zarr", "--axes", "t=3"], ["axes"]),
+        (["good.tif", "--out", "good.tif/a.ome.zarr"], ["good.tif"]),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(command, tmp_path, monkeypatch, arguments, words):
+    tifffile.imwrite(tmp_path / "good.tif", frames_of((4, 20, 30)), photometric="minisblack")
+    monkeypatch.chdir(tmp_path)
+    made = command("reduce", *arguments)
+    assert made.wait(60) in (1, 2)
+    (said,) = [line for line in made.err if line.strip()]
+    assert said.startswith("octostream: ")
+    for word in words:
+        assert word in said
+    assert [p.name for p in tmp_path.iterdir()] == ["good.tif"]
