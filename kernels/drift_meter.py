@@ -1,4 +1,4 @@
-"""Drift of one image after another against the same reference: the fast form of `drift_reference`."""
+"""Drift of images against each other, whichever of them is the reference: the fast form of `drift_reference`."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from .cells import cells_shape, mean_cells
 from .compiled import entry
 from .drift import SCALE, Drift, Shift, band_pass, peak_of, taper, window_reach
 
+#: Spectrum of an image, complex64 (y, x // 2 + 1).
+Spectrum = NDArray[np.complex64]
+
 
 class DriftMeter:
-    """Measures images against one reference, in float32, with buffers that are used again but for SciPy's spectra.
+    """Measures images in float32, with buffers that are used again but for SciPy's spectra.
 
-    The reference is one image that every worker has: the first of its block. Blocks are linked afterwards, from the
-    first images of consecutive blocks, by `accumulate`; so it does not matter who measured what. Not for several
-    threads at once.
+    Not for several threads at once.
 
     Parameters
     ----------
@@ -29,71 +29,76 @@ class DriftMeter:
 
     def __init__(self, parameters: Drift, shape: tuple[int, int]) -> None:
         self._parameters = parameters
-        self._shape = shape
-        self._cells = np.zeros(cells_shape(shape, parameters.bin), np.float32)
-        size = self._cells.shape
-        self._fade_y = (taper(size[0], parameters.taper) * SCALE).astype(np.float32)
-        self._fade_x = taper(size[1], parameters.taper).astype(np.float32)
-        self._band = band_pass((size[0], size[1]), parameters).astype(np.float32)
-        self._reach = window_reach((size[0], size[1]), parameters)
-        self._columns = np.arange(-self._reach[1] - 1, self._reach[1] + 2) % size[1]
-        self._rows = np.arange(-self._reach[0] - 1, self._reach[0] + 2) % size[0]
-        self._product = np.zeros(self._band.shape, np.complex64)
-        self._reference: NDArray[np.complex64] | None = None
+        self._faded = np.full(shape, 0, np.float32)
+        self._fade_y = (taper(shape[0], parameters.taper) * SCALE).astype(np.float32)
+        self._fade_x = taper(shape[1], parameters.taper).astype(np.float32)
+        self._band = band_pass(shape, parameters).astype(np.float32)
+        reach = window_reach(shape, parameters)
+        self._rows = np.arange(-reach[0] - 1, reach[0] + 2) % shape[0]
+        self._columns = np.arange(-reach[1] - 1, reach[1] + 2) % shape[1]
+        self._product = np.full(self._band.shape, 0, np.complex64)
 
-    def refer_to(self, image: NDArray[np.uint16]) -> None:
-        """Make an image the reference.
+    def spectrum(self, image: NDArray[np.uint16]) -> Spectrum:
+        """Give what is compared of an image: its spectrum, freed of the mean and tapered.
 
         Parameters
         ----------
-        image : uint16 (y, x), C-contiguous
-        """
-        self._reference = self._spectrum(image)
-
-    def measure(self, image: NDArray[np.uint16]) -> Shift:
-        """Measure an image against the reference, as `drift_reference`.
-
-        Parameters
-        ----------
-        image : uint16 (y, x), C-contiguous
+        image : uint16 (y, x), C-contiguous, counts
             Read only.
 
         Returns
         -------
-        Shift
+        complex64 (y, x // 2 + 1)
 
         Raises
         ------
         ValueError
-            If there is no reference yet, or the image has another shape or type.
+            If the image has another shape or type.
         """
-        if self._reference is None:
-            raise ValueError("there is no reference to measure against")
-        total = _multiply(self._spectrum(image), self._reference, self._product)
+        if image.dtype != np.uint16 or image.shape != self._faded.shape or not image.flags.c_contiguous:
+            shape = self._faded.shape
+            raise ValueError(f"the image is {image.dtype} {image.shape}, not C-contiguous uint16 {shape}")
+        view = image.view()
+        view.flags.writeable = False
+        _fade(view, self._fade_y, self._fade_x, self._faded)
+        return np.asarray(fft.fft(fft.rfft(self._faded, axis=1), axis=0, overwrite_x=True))
+
+    def compare(self, image: Spectrum, reference: Spectrum) -> Shift:
+        """Measure an image against a reference, as `drift_reference`.
+
+        Parameters
+        ----------
+        image, reference : complex64 (y, x // 2 + 1)
+            From `spectrum`.
+
+        Returns
+        -------
+        Shift
+        """
+        total = _multiply(image, reference, self._product)
         if total == 0:
             return Shift(0.0, 0.0, 0.0, False)
         _whiten(self._product, self._band, self._parameters.regularisation * total / self._product.size)
         # Only the rows of the search window go through the second transform.
         rows = np.asarray(fft.ifft(self._product, axis=0, overwrite_x=True))[self._rows]
-        window = np.asarray(fft.irfft(rows, self._cells.shape[1], axis=1))[:, self._columns]
+        window = np.asarray(fft.irfft(rows, self._faded.shape[1], axis=1))[:, self._columns]
         return peak_of(window, self._parameters.bin)
-
-    def _spectrum(self, image: NDArray[np.uint16]) -> NDArray[np.complex64]:
-        if image.dtype != np.uint16 or image.shape != self._shape or not image.flags.c_contiguous:
-            raise ValueError(f"the image is {image.dtype} {image.shape}, not C-contiguous uint16 {self._shape}")
-        view = image.view()
-        view.flags.writeable = False
-        total = mean_cells(view, self._parameters.bin, self._cells)
-        _fade(self._cells, total / image.size, self._fade_y, self._fade_x)
-        return np.asarray(fft.fft(fft.rfft(self._cells, axis=1), axis=0, overwrite_x=True))
 
 
 @entry
-def _fade(cells: Any, mean: float, fade_y: Any, fade_x: Any) -> None:
-    for y in range(cells.shape[0]):
-        row, weight = cells[y], fade_y[y]
+def _fade(image: Any, fade_y: Any, fade_x: Any, out: Any) -> None:
+    total = np.int64(0)
+    for y in range(image.shape[0]):
+        row = image[y]
+        summed = np.int64(0)
         for x in range(row.size):
-            row[x] = np.float32(np.float64(row[x]) - mean) * weight * fade_x[x]
+            summed += np.int64(row[x])
+        total += summed
+    mean = total / np.float64(image.size)
+    for y in range(out.shape[0]):
+        row, line, weight = image[y], out[y], fade_y[y]
+        for x in range(row.size):
+            line[x] = np.float32(np.float64(row[x]) - mean) * weight * fade_x[x]
 
 
 @entry

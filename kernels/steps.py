@@ -20,6 +20,7 @@ _MODULES: Final[dict[str, str]] = {
     "focus": "focus_step",
     "foreground": "foreground_step",
     "quantise": "quantise_step",
+    "drift": "drift_series",
     "baseline": "baseline_series",
     "moments": "moments",
     "time_projections": "time_projections",
