@@ -35,6 +35,8 @@ class Constants:
         Largest side of the last pyramid level, pixels.
     along, modes : tuple of str
         Axes that the projections look along; what they make of the values there.
+    saturation : int, counts
+        From here on a raw pixel is marked as saturated; 0 if nothing is.
     """
 
     offset: float | NDArray[np.float32]
@@ -46,6 +48,7 @@ class Constants:
     until: int
     along: tuple[str, ...]
     modes: tuple[str, ...]
+    saturation: int
 
     @classmethod
     def of(cls, recipe: Recipe, frame_shape: tuple[int, int], maps: Mapping[str, NDArray[Any]]) -> Constants:
@@ -79,6 +82,7 @@ class Constants:
             until=recipe.values.get("pyramid.until", max(frame_shape)),
             along=recipe.values.get("projections.along", ()),
             modes=recipe.values.get("projections.modes", ()),
+            saturation=recipe.values.get("saturation.level", 0),
         )
 
 

@@ -10,7 +10,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from ..stream.model import FrameStats
-from . import binning, calibrate, cell_rows, encode, hot_pixels, projections, statistics
+from . import binning, calibrate, cell_rows, encode, hot_pixels, projections, saturation, statistics
 from .binning import Cells
 from .calibrate import Calibration
 from .cell_rows import max_cells, max_scaled_cells, sum_cells, sum_scaled_cells, weigh_cells, weigh_scaled_cells
@@ -18,13 +18,14 @@ from .compiled import entry
 from .encode import encode_row
 from .hot_pixels import HotCells, heal_cells
 from .projections import Targets, merge_max, merge_min, merge_sum, project_row, row_extremes, row_mean, share_row
+from .saturation import mark_cells
 from .statistics import SATURATED, count_saturated, row_statistics
 
 
 def _sources() -> str:
     # Numba decides by this file alone whether its stored machine code is current; the pieces lie in other files.
     digest = xxhash.xxh3_64()
-    for module in (binning, calibrate, cell_rows, encode, hot_pixels, projections, statistics):
+    for module in (binning, calibrate, cell_rows, encode, hot_pixels, projections, saturation, statistics):
         digest.update(Path(str(module.__file__)).read_bytes())
     return digest.hexdigest()
 
@@ -32,7 +33,18 @@ def _sources() -> str:
 def _compose(sources: str) -> Any:
     # Closed-over values are part of Numba's cache key, so a changed piece never meets old machine code.
     @entry
-    def reduce_frame(raw: Any, cells: Any, calibration: Any, hot: Any, pedestal: float, out: Any, views: Any) -> Any:
+    def reduce_frame(
+        raw: Any,
+        cells: Any,
+        calibration: Any,
+        hot: Any,
+        pedestal: float,
+        out: Any,
+        views: Any,
+        level: int,
+        mask: Any,
+        marked: bool,
+    ) -> Any:
         _ = sources
         height, width = raw.shape
         # Taken out of the tuples once: every call that passes one on copies all of it.
@@ -54,11 +66,18 @@ def _compose(sources: str) -> Any:
         for row in range(out.shape[0]):
             top = row * factor
             band = raw[top : min(top + factor, height)]
+            band_high = np.uint16(0)
             for y in range(band.shape[0]):
                 row_low, row_high, row_total = row_statistics(band[y])
-                low, high, total = min(low, row_low), max(high, row_high), total + row_total
+                low, band_high, total = min(low, row_low), max(band_high, row_high), total + row_total
                 if row_high == SATURATED:
                     saturated += count_saturated(band[y])
+            high = max(high, band_high)
+            if mask.size:
+                if band_high >= level:
+                    mark_cells(band, factor, level, tally, counts, mask[row])
+                elif marked:
+                    mask[row] = 0
             base_row = base_map[row] if per_cell else base_map[0, :0]
             weight = row_weight[row]
             if per_pixel or before:
@@ -137,6 +156,10 @@ def reduce_frame(
     pedestal: float,
     out: NDArray[np.uint16],
     views: Targets,
+    level: int,
+    mask: NDArray[np.uint8],
+    *,
+    marked: bool,
 ) -> FrameStats:
     """Reduce one raw frame to its plane of level 0, merge it into the projections, and summarise it.
 
@@ -155,6 +178,12 @@ def reduce_frame(
         Plane of level 0, overwritten.
     views : Targets
         Projections: those of the stack merged with this plane's, those of the plane overwritten.
+    level : int, counts
+        Of saturation.
+    mask : uint8 (y', x'), or empty
+        Which cells have a raw pixel at or above the level, overwritten. Empty: nobody asked.
+    marked : bool
+        Whether the mask is not all 0 now: rows without such a pixel are left as they are if it is.
 
     Returns
     -------
@@ -164,5 +193,7 @@ def reduce_frame(
     # One compiled form for frames that may and that may not be written to.
     view = raw.view()
     view.flags.writeable = False
-    low, high, total, saturated = _reduce_frame(view, cells, calibration, hot, pedestal, out, views)
+    low, high, total, saturated = _reduce_frame(
+        view, cells, calibration, hot, pedestal, out, views, level, mask, marked
+    )
     return FrameStats(int(low), int(high), int(total) / raw.size, int(saturated))

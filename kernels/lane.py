@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..stream.model import FrameStats, Plan, Product
+from . import saturation
 from .binning import Cells, plan_cells
 from .calibrate import Calibration, plan_calibration
 from .constants import Constants
@@ -18,6 +19,7 @@ from .fused import reduce_frame
 from .hot_pixels import HotCells, plan_hot_cells
 from .pyramid import halve, level_shapes
 from .recipe import Recipe
+from .saturation import saturation_product
 from .step import Arrays
 from .views import ViewPlan, Views, plan_views
 
@@ -42,6 +44,8 @@ class LanePlan:
     hot : HotCells
     views : ViewPlan
         Projections.
+    saturation : int, counts
+        From here on a raw pixel is marked; 0 if nobody asked for the mask.
     """
 
     products: tuple[Product, ...]
@@ -53,6 +57,7 @@ class LanePlan:
     calibration: Calibration
     hot: HotCells
     views: ViewPlan
+    saturation: int
 
     @property
     def factor(self) -> int:
@@ -79,8 +84,10 @@ def plan_lane(recipe: Recipe, plan: Plan, maps: Mapping[str, NDArray[Any]], *, k
     cells = plan_cells(plan.frame_shape, factor, constants.mode)
     levels = level_shapes((math.ceil(height / factor), math.ceil(width / factor)), constants.until)
     views = plan_views(plan, levels[0], factor, constants.along, constants.modes)
+    level = constants.saturation
+    labels = (saturation_product(plan, levels[0], factor, level),) if level else ()
     return LanePlan(
-        products=(*_levels(plan, levels, factor), *views.products, *_raw(plan, keep_raw)),
+        products=(*_levels(plan, levels, factor), *views.products, *labels, *_raw(plan, keep_raw)),
         frame_shape=plan.frame_shape,
         step=plan.blocks.step,
         cells=cells,
@@ -89,6 +96,7 @@ def plan_lane(recipe: Recipe, plan: Plan, maps: Mapping[str, NDArray[Any]], *, k
         calibration=plan_calibration(offset, gain, plan.frame_shape, cells),
         hot=plan_hot_cells(constants.hot_pixels, offset, gain, plan.frame_shape, cells),
         views=views,
+        saturation=level,
     )
 
 
@@ -122,6 +130,8 @@ class Lane:
         # the whole reduction if it happens while frames come in.
         self._levels = [np.full((frames, *size), 0, np.uint16) for size in plan.levels]
         self._views = Views(plan.views)
+        self._masks = np.full((frames, *(plan.levels[0] if plan.saturation else (0, 0))), 0, np.uint8)
+        self._marked = np.zeros(frames, bool)
         self._raw = np.full((frames, *plan.frame_shape), 0, np.uint16) if plan.keep_raw else None
         self._extent = plan.step
 
@@ -147,7 +157,10 @@ class Lane:
         """
         plan, plane = self._plan, self._levels[0][at]
         views = self._views.take(at)
-        stats = reduce_frame(pixels, plan.cells, plan.calibration, self._hot, plan.pedestal, plane, views)
+        level, mask, marked = plan.saturation, self._masks[at], bool(self._marked[at])
+        constants = plan.cells, plan.calibration, self._hot, plan.pedestal
+        stats = reduce_frame(pixels, *constants, plane, views, level, mask, marked=marked)
+        self._marked[at] = stats.max >= level
         for level in self._levels[1:]:
             halve(plane, level[at])
             plane = level[at]
@@ -171,10 +184,11 @@ class Lane:
         -------
         dict
             Array of every product by path, over the block's extent, C-contiguous views: levels and ``raw/0``
-            (t, c, z, y, x), projections as `Views.finish` gives them.
+            (t, c, z, y, x), so ``labels/saturation``; projections as `Views.finish` gives them.
         """
         raw = {} if self._raw is None else {"raw/0": self._raw}
-        by_frame = {f"{k}": level for k, level in enumerate(self._levels)} | raw
+        by_frame: Arrays = {f"{k}": level for k, level in enumerate(self._levels)} | raw
+        by_frame |= {saturation.PATH: self._masks} if self._plan.saturation else {}
         lost = np.flatnonzero(~present.reshape(-1))
         for buffer in by_frame.values():
             buffer[lost] = 0
@@ -183,6 +197,6 @@ class Lane:
         return {product.path: made[product.path] for product in self._plan.products}
 
 
-def _extent(buffer: NDArray[np.uint16], extent: tuple[int, ...]) -> NDArray[np.uint16]:
+def _extent(buffer: NDArray[Any], extent: tuple[int, ...]) -> NDArray[Any]:
     # The frames of a block are consecutive, so a smaller block is the beginning of the buffer.
     return buffer[: math.prod(extent)].reshape(*extent, *buffer.shape[1:])

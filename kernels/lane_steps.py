@@ -80,6 +80,14 @@ class Projections(Parameters):
 
 
 @dataclass(frozen=True)
+class Saturation(Parameters):
+    """Marks the pixels of level 0 that have a saturated raw pixel under them: their value is too low."""
+
+    step_name: ClassVar[str] = "saturation"
+    level: int = declared(65535, Whole("counts", 1, 65535), "a raw pixel at or above it is saturated")
+
+
+@dataclass(frozen=True)
 class Statistics(Parameters):
     """Per frame on raw counts: minimum, maximum, mean, saturated pixels. Made in any case: the account needs them."""
 
@@ -94,5 +102,6 @@ LANE: Final = (
     Step("encode", "map", "rounded to 16 bits on a pedestal", Encode),
     Step("pyramid", "map", "coarser levels for viewers, each half the size", Pyramid),
     Step("projections", "fold", "maxima, minima or means of level 0 over z, y and x", Projections),
+    Step("saturation", "map", "labels where a raw pixel is at the end of the camera's range", Saturation),
     Step("statistics", "map", "minimum, maximum, mean, saturated pixels of the raw frame", Statistics),
 )
