@@ -53,6 +53,11 @@ class Trouble:
     reason: str
 
 
+def may_be_called(name: str) -> bool:
+    """Tell whether a step can have a name."""
+    return bool(_NAME.fullmatch(name)) and name not in HEADINGS
+
+
 @cache
 def offered() -> tuple[Offer, ...]:
     """Give what the installed packages offer, by name and then by package; looked for once."""
@@ -83,7 +88,7 @@ def usable(taken: Collection[str]) -> tuple[dict[str, Offer], tuple[Trouble, ...
             reason = "octostream has a step of that name itself, and uses that"
         elif offer.name in offers:
             reason = f"{offers[offer.name].origin} offers a step of that name too, which is used"
-        elif not _NAME.fullmatch(offer.name) or offer.name in HEADINGS:
+        elif not may_be_called(offer.name):
             reason = "its name is not made of small letters, digits and underscores, or means something in a recipe"
         if reason:
             troubles.append(Trouble(offer.name, offer.origin, reason))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from os.path import relpath
 from pathlib import Path
 from typing import Annotated, Any
@@ -116,10 +117,20 @@ def check(
 
 @app.command("new")
 def new(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The .toml to write; one that exists is left alone.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write; one that exists is left alone.")],
     base: Annotated[str, typer.Option(metavar="NAME|FILE", help="Recipe to start from.")] = "lightsheet",
+    reduction: Annotated[
+        str, typer.Option(metavar="NAME", help="Write a reduction of that name in Python instead, with its test.")
+    ] = "",
 ) -> None:
-    """Write a recipe of your own to change: every parameter with what it means, all as in the base."""
+    """Write a recipe of your own to change, all as in the base, or a reduction of your own that works already."""
+    if reduction:
+        _new_reduction(file, reduction)
+    else:
+        _new_recipe(file, base)
+
+
+def _new_recipe(file: Path, base: str) -> None:
     from ...kernels.recipe import Recipe
     from ...kernels.recipe_file import BUILT_IN
     from ...kernels.recipe_text import starter_text
@@ -128,8 +139,26 @@ def new(
         raise UsageError(f"{file} is no .toml file", "give the new recipe a name that ends in .toml")
     steps = Recipe.load(base).steps
     named = base if base in BUILT_IN else relpath(Path(base).expanduser(), file.parent)
-    _write(file, starter_text(file.stem, named, steps))
+    _write({file: starter_text(file.stem, named, steps)})
     typer.echo(f"wrote {file}; check it with: octostream recipes check {file}")
+
+
+def _new_reduction(file: Path, name: str) -> None:
+    from ...kernels.template import template_texts
+
+    if file.suffix != ".py" or not file.stem.isidentifier():
+        raise UsageError(f"{file} is no Python module", "give a name like brightness.py")
+    step, test = template_texts(name, file.stem)
+    test_file = file.with_name(f"test_{file.name}")
+    _write({file: step, test_file: test})
+    typer.echo(f"wrote {file} and {test_file}; run its tests in that folder with: python -m pytest {test_file.name}")
+    typer.echo(
+        f"the package that it is in offers it to octostream by this in its pyproject.toml:\n\n{_entry(file, name)}"
+    )
+
+
+def _entry(file: Path, name: str) -> str:
+    return f'[project.entry-points."octostream.reductions"]\n{name} = "{file.stem}:STEP"'
 
 
 @app.command("schema")
@@ -144,11 +173,14 @@ def _schema() -> dict[str, Any]:
     return recipe_schema()
 
 
-def _write(file: Path, text: str) -> None:
-    try:
-        with file.open("x", encoding="utf-8") as new_file:
-            new_file.write(text)
-    except FileExistsError:
-        raise UsageError(f"{file} exists", "nothing is overwritten: give another name") from None
-    except OSError as error:
-        raise RecipeError(f"{file} cannot be written ({error.strerror})", "check the folder") from error
+def _write(texts: Mapping[Path, str]) -> None:
+    """Write new files; if one of them exists, none."""
+    for file in texts:
+        if file.exists():
+            raise UsageError(f"{file} exists", "nothing is overwritten: give another name")
+    for file, text in texts.items():
+        try:
+            with file.open("x", encoding="utf-8") as new_file:
+                new_file.write(text)
+        except OSError as error:
+            raise UsageError(f"{file} cannot be written ({error.strerror})", "check the folder") from error

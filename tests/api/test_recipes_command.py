@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import tomllib
+from pathlib import Path
 
 import numpy as np
+import octostream
 import pytest
 from octostream.api.cli import app
 from octostream.kernels import speed
+from octostream.kernels.contract import StepContract
 from octostream.kernels.lane_steps import LANE
 from octostream.kernels.recipe import Recipe
 from octostream.kernels.recipe_file import BUILT_IN
@@ -106,6 +112,11 @@ def test_a_rate_that_one_core_cannot_do_needs_more_workers(monkeypatch):
         (("new", "mine"), [".toml"]),
         (("new", "absent-folder/mine.toml"), ["cannot be written", "No such file"]),
         (("new", "mine.toml", "--base", "nothing"), ["no recipe 'nothing'"]),
+        (("new", "mine.toml", "--reduction", "mine"), ["mine.toml is no Python module"]),
+        (("new", "my-mine.py", "--reduction", "mine"), ["my-mine.py is no Python module"]),
+        (("new", "mine.py", "--reduction", "bin"), ["there is a step 'bin'"]),
+        (("new", "mine.py", "--reduction", "my-step"), ["cannot be called 'my-step'"]),
+        (("new", "mine.py", "--reduction", "version"), ["cannot be called 'version'"]),
     ],
 )
 def test_what_is_wrong_is_one_line(tmp_path, monkeypatch, arguments, words):
@@ -133,6 +144,73 @@ def test_new_writes_a_recipe_that_does_what_its_base_does_and_overwrites_nothing
     (tmp_path / "scopes" / "third.toml").touch()
     np.testing.assert_equal(call("new", "scopes/third.toml").exit_code, 1)
     assert (tmp_path / "scopes" / "third.toml").read_text() == ""
+
+
+def test_a_new_reduction_keeps_its_promises_and_overwrites_nothing(tmp_path):
+    text = said("new", tmp_path / "bright.py", "--reduction", "brightness")
+    assert '[project.entry-points."octostream.reductions"]\nbrightness = "bright:STEP"\n' in text
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_bright.py"]
+    promises = len([name for name in dir(StepContract) if name.startswith("test_")])
+    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=110)
+    assert f"{promises} passed" in done.stdout, done.stdout + done.stderr
+    before = {file: file.read_bytes() for file in tmp_path.glob("*.py")}
+    assert len(before) == 2
+    (tmp_path / "bright.py").unlink()
+    assert isinstance(call("new", tmp_path / "bright.py", "--reduction", "other").exception, UsageError)
+    assert {file.name for file in tmp_path.glob("*.py")} == {"test_bright.py"}
+    assert "brightness" in (tmp_path / "test_bright.py").read_text()
+
+
+def test_a_package_that_is_installed_offers_its_reductions(tmp_path):
+    """A real package folder with its metadata, in a process of its own."""
+    said("new", tmp_path / "bright.py", "--reduction", "brightness")
+    metadata = tmp_path / "bright_pack-1.2.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: bright-pack\nVersion: 1.2\n")
+    offers = "brightness = bright:STEP\nbroken = bright:ABSENT\n"
+    (metadata / "entry_points.txt").write_text(f"[octostream.reductions]\n{offers}")
+    text = in_process(tmp_path, "-m", "octostream", "recipes", "list")
+    assert "map     brightness" in text
+    assert "; from bright-pack 1.2 (bright:STEP)\n" in text
+    assert "not usable: broken of bright-pack 1.2 (bright:ABSENT): step 'broken' " in text
+    assert {line.split()[1] for line in text.splitlines()} >= {*step_names(), "brightness"}
+    (tmp_path / "mine.toml").write_text('base = "lightsheet"\n[brightness]\nshare = 50\n')
+    arguments = ("check", "mine.toml", "--size", "32x32", "--frames", "4", "--z", "2", "--json")
+    facts = json.loads(in_process(tmp_path, "-m", "octostream", "recipes", *arguments))
+    assert facts["beside"] == ["brightness"]
+    assert facts["tables"] == [{"name": "brightness", "columns": ["frame", "mean", "least"]}]
+    shown = in_process(tmp_path, "-m", "octostream", "recipes", "show", "brightness")
+    assert "# from bright-pack 1.2 (bright:STEP)\n[brightness]\n" in shown
+    assert in_process(tmp_path, "-c", OFFLINE).split() == ["5", "23.5", "16"]
+
+
+#: A block of one frame, its counts 0 to 31: the brighter half is 16 to 31.
+OFFLINE = """
+import numpy as np
+from octostream.kernels.recipe import Recipe
+from octostream.kernels.reduction import plan_reduction
+from octostream.stream.model import Plan
+plan = Plan((9, 1, 1, 4, 8), rate_hz=1.0)
+reducer = plan_reduction(Recipe.load("mine.toml"), plan).reducer()
+reducer.begin(plan.blocks[5])
+reducer.add(5, np.arange(32, dtype=np.uint16).reshape(4, 8))
+reducer.finish()
+(rows,) = reducer.tables().values()
+print(*(values.item() for values in rows.values()))
+"""
+
+
+def in_process(folder, *arguments):
+    command = [sys.executable, *arguments]
+    done = subprocess.run(command, cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=110)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def environment(*folders):
+    """Let a process find octostream where this one found it, and modules in some folders."""
+    paths = [*map(str, folders), str(Path(octostream.__file__).parents[1])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 def test_schema_is_printed():
