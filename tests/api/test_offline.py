@@ -333,3 +333,12 @@ def test_stores_that_cannot_be_reduced_again(whole, kept):
     shutil.rmtree(kept / ".octostream")
     with pytest.raises(OctostreamError):
         open_input(str(kept / "nothing"))
+
+
+def test_raw_frames_of_another_block_are_noticed(kept, tmp_path):
+    shards = sorted(f for f in (kept / "raw/0/c").rglob("*") if f.is_file())
+    shutil.copy(shards[2], shards[0])
+    ledger = reduce(open_input(str(kept)), tmp_path / "a.ome.zarr")
+    gone = {n for k in ledger.losses for n in range(k.first, k.last + 1)}
+    assert gone == {0, 1, 2, 3, 6, 7}
+    assert "raw/0 is not what was recorded: run octostream verify on the store" in ledger.losses[0].why
