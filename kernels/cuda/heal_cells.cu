@@ -37,7 +37,7 @@ __device__ inline s64 share_of_medians(const u16* raw, const HotCells& hot, int 
 }
 
 template <int FACTOR, int GAIN_BITS, int ADDEND_BITS>
-__global__ void __launch_bounds__(WARP * HEAL_WARPS)
+__global__ void __launch_bounds__(WARP * HEAL_WARPS, 1)  // as many registers as it likes: left to itself it spills
 heal_cells(const u16* raws, int height, int width, Calibration calibration, HotCells hot, u16* healed) {
     const int cell = blockIdx.x * HEAL_WARPS + threadIdx.y, lane = threadIdx.x;
     if (cell >= hot.cells) return;
