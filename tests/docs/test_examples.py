@@ -9,11 +9,10 @@ import pytest
 import typer
 from octostream.api.cli import app
 from octostream.api.settings import Settings
-from octostream.kernels.lane_steps import LANE
 from octostream.kernels.recipe import Recipe
 from typer.testing import CliRunner
 
-from .conftest import PAGES, ROOT, blocks, codes, commands, name, table
+from .conftest import PAGES, ROOT, blocks, commands, name
 
 #: Blocks that open a window, which no test can look at.
 NOT_RUN = {"README.md": 1}
@@ -137,20 +136,3 @@ def test_json_blocks_are_json():
         for block in blocks(page):
             if block.language == "json":
                 json.loads(block.text)
-
-
-def test_the_readme_lists_every_parameter_with_its_default():
-    rows, step = [], ""
-    for first, parameter, default, _ in table(ROOT / "README.md", "step"):
-        step = (codes(first) or [step])[0]
-        rows.append((step, (codes(parameter) or [""])[0], default))
-    real = []
-    for step in LANE:
-        real += [(step.name, key, shown(p.default)) for key, p in step.declared.items()] or [(step.name, "", "")]
-    assert rows == real
-
-
-def shown(default):
-    if isinstance(default, tuple):
-        return " ".join(default) or "none"
-    return default if isinstance(default, str) else f"{default:g}"
