@@ -206,7 +206,7 @@ def _frame_sums(pixels: Any, scratch: Any) -> Any:
             part, part_squares = _run_sums(run)
             total += part
             squares += part_squares
-            apart += _run_apart(run, pixels[y, min(start + 2, width) : min(start + 2 + _RUN, width)])
+            apart += run_apart(run, pixels[y, min(start + 2, width) : min(start + 2 + _RUN, width)])
         if 0 < y < height - 1 and width > 2:
             gradients += _row_gradients(pixels[y - 1], pixels[y], pixels[y + 1], scratch[0], scratch[1])
     return total, squares, gradients, apart
@@ -233,7 +233,8 @@ def _run_sums(run: Any) -> Any:
 
 
 @piece
-def _run_apart(run: Any, ahead: Any) -> Any:
+def run_apart(run: Any, ahead: Any) -> Any:
+    """Give the sum of the squared differences between pixels ahead, at most 65536, and those of a run, as uint64."""
     upper, lower = np.uint32(0), np.uint32(0)
     for x in range(ahead.size):
         # The square of a difference below 2¹⁶ is right in 32 bits even where the difference wrapped.

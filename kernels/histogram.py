@@ -181,7 +181,7 @@ def _tally(pixels: Any, shift: int, bins: Any) -> Any:
         row = pixels[y]
         for start in range(0, row.size, _RUN):
             run = row[start : start + _RUN]
-            run_low, run_high, run_total, run_squares = _sums(run)
+            run_low, run_high, run_total, run_squares = run_sums(run)
             low, high = min(low, run_low), max(high, run_high)
             total, squares = total + run_total, squares + run_squares
             if shift == _WIDEST:
@@ -192,7 +192,8 @@ def _tally(pixels: Any, shift: int, bins: Any) -> Any:
 
 
 @piece
-def _sums(run: Any) -> Any:
+def run_sums(run: Any) -> Any:
+    """Give smallest, largest, sum and sum of squares of a run of at most 65536 pixels, the sums as uint64."""
     low, high = np.uint16(65535), np.uint16(0)
     # The halves of the squares for themselves: 32-bit sums take twice as many pixels at a time as 64-bit ones.
     total, upper, lower = np.uint32(0), np.uint32(0), np.uint32(0)

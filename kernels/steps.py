@@ -19,6 +19,7 @@ _MODULES: Final[dict[str, str]] = {
     "histogram": "histogram_step",
     "focus": "focus_step",
     "foreground": "foreground_step",
+    "keep": "keep_step",
     "quantise": "quantise_step",
     "drift": "drift_series",
     "baseline": "baseline_series",
