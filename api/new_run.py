@@ -52,7 +52,8 @@ def create_run(registry: Registry, request: Request, token: str) -> StoreKeeper:
         _forget(registry, entry)  # refused in its last step, it may have been made all the same
         raise
     try:
-        keeper = StoreKeeper.create(request.run, request.products, request.maps, {"octostream": __version__})
+        software = {"octostream": __version__}
+        keeper = StoreKeeper.create(request.run, request.products, request.maps, software, request.tables)
     except NameRefusedError:
         _forget(registry, entry)
         raise

@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 from ..kernels.recipe import Recipe
 from ..kernels.reduction import plan_reduction
 from ..sinks.disk import check_space
+from ..sinks.layout import whole_bytes
 from ..sinks.names import check_name, store_path
 from ..stream import messages as m
 from ..stream.clock import wall_ns
 from ..stream.errors import UsageError
 from ..stream.model import Product, Run
+from ..stream.tables import Table
 
 #: Lossless compression of real sCMOS frames gains at least this much; the space that a run needs is judged by it.
 LEAST_COMPRESSION = 1.4
@@ -38,11 +40,14 @@ class Request:
         What its recipe makes.
     maps : mapping
         Calibration arrays by key.
+    tables : tuple of Table
+        What its recipe measures.
     """
 
     run: Run
     products: tuple[Product, ...]
     maps: Mapping[str, NDArray[Any]]
+    tables: tuple[Table, ...] = ()
 
 
 def check_opening(opening: m.Open, data: Path, reserve_bytes: int, instrument: str = "") -> Request:
@@ -72,7 +77,7 @@ def check_opening(opening: m.Open, data: Path, reserve_bytes: int, instrument: s
     maps = read_maps(opening)
     reduction = plan_reduction(recipe, opening.plan, maps, keep_raw=opening.keep_raw)
     store = store_path(data, investigation, name)
-    need = sum(2 * math.prod(p.shape) for p in reduction.products)
+    need = sum(map(whole_bytes, reduction.products))
     check_space(data, int(need / LEAST_COMPRESSION), reserve_bytes)
     run = Run(
         id=run_id,
@@ -85,7 +90,7 @@ def check_opening(opening: m.Open, data: Path, reserve_bytes: int, instrument: s
         opened_ns=opened_ns,
         instrument=instrument,
     )
-    return Request(run, reduction.products, maps)
+    return Request(run, reduction.products, maps, reduction.tables)
 
 
 def read_maps(opening: m.Open) -> dict[str, NDArray[Any]]:

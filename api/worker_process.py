@@ -15,7 +15,7 @@ from ..kernels.reduction import plan_reduction
 from ..sinks.commits import intact_commits, settle
 from ..sinks.disk import check_space, free_bytes, reserve_of
 from ..sinks.failure import said
-from ..sinks.layout import part_bytes
+from ..sinks.layout import of_stage, part_bytes
 from ..sinks.runfile import load_run, maps_folder, read_run
 from ..sinks.writer import StoreWriter, write_groups
 from ..stream.budget import Need
@@ -87,7 +87,7 @@ class PrepareOnDisk:
         """Tell what a run will take, from its description alone."""
         stored = read_run(Path(store))
         plan, block = stored.run.plan, stored.run.plan.blocks[0]
-        parts = [part_bytes(p, block) for p in stored.products]
+        parts = [part_bytes(plan, p, block) for p in of_stage(stored.products, "block")]
         maps = math.prod(plan.frame_shape) * MAP_BYTES if any(maps_folder(Path(store)).iterdir()) else 0
         encoding = max(sum(group) for group in write_groups(parts))
         return plan, Need(RUN_BYTES + maps, sum(parts), int(encoding * ENCODING))

@@ -12,6 +12,7 @@ from ..stream.model import Commit, Frame, FrameStats
 from .checked import digest
 from .durable import sync, write_durably
 from .layout import commits_folder
+from .rows import rows_from_json, rows_to_json
 
 _RECORD = re.compile(r"([0-9]{8})\.json")
 
@@ -84,7 +85,7 @@ def commit_to_bytes(commit: Commit) -> bytes:
     Frame checksums are hexadecimal because JSON numbers above 2**53 are not exact in every language.
     """
     record = {
-        "version": 1,
+        "version": 2,
         "block": commit.block,
         "worker": commit.worker,
         "committed_ns": commit.committed_ns,
@@ -100,6 +101,7 @@ def commit_to_bytes(commit: Commit) -> bytes:
             "mean": [s.mean for s in commit.stats],
             "saturated": [s.saturated for s in commit.stats],
         },
+        "tables": {name: rows_to_json(rows) for name, rows in commit.tables.items()},
     }
     return json.dumps({"record": record, "xxh3_64": digest(record)}).encode() + b"\n"
 
@@ -133,6 +135,7 @@ def commit_from_bytes(data: bytes, block: int, place: str) -> Commit:
             raw_bytes=record["raw_bytes"],
             stored_bytes=record["stored_bytes"],
             products=tuple(record["products"]),
+            tables={name: rows_from_json(rows) for name, rows in record["tables"].items()},
         )
-    except (ValueError, KeyError, TypeError) as cause:
+    except (ValueError, KeyError, TypeError, AttributeError) as cause:
         raise DamagedRecordError(f"commit record {place} is damaged", "run octostream verify on the store") from cause

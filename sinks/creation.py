@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from ..stream.errors import NameRefusedError
 from .attributes import inner_groups, root_attributes
+from .derivation import Derivation
 from .durable import UNFINISHED, json_bytes, make_folders, sync, write_durably
 from .failure import said
-from .growth import Extent, growth_axis, visible_shape
-from .layout import array_metadata, array_path, commits_folder, group_metadata, merges, partial_file
+from .growth import Extent, Growth, growth_axis
+from .layout import array_metadata, array_path, check_place, commits_folder, group_metadata, merges, partial_file
 from .names import check_name
 from .runfile import StoredRun, maps_folder, run_file, run_to_json
 
@@ -31,10 +32,14 @@ def create_store(stored_run: StoredRun, maps: Mapping[str, NDArray[Any]]) -> Non
     ------
     NameRefusedError
         Something lies at ``run.store`` already.
+    RecipeError
+        A product has no place that belongs to one block alone.
     NoSpaceError, StoreError
         It cannot be made; nothing is left behind.
     """
     store = Path(stored_run.run.store)
+    for product in stored_run.products:
+        check_place(stored_run.run.plan, product)
     _refuse_taken(store)
     unfinished = _unfinished(store, stored_run.run.id)
     with said(f"create the store {store}"):
@@ -104,11 +109,13 @@ def _fill(store: Path, stored_run: StoredRun, maps: Mapping[str, NDArray[Any]]) 
         np.save(buffer, values, allow_pickle=False)
         write_durably(maps_folder(store) / f"{check_name('map', key)}.npy", buffer.getvalue())
         digests[key] = xxhash.xxh3_64_hexdigest(buffer.getvalue())
-    nothing = Extent(growth_axis(plan), 0, False)
+    nothing = Derivation(store, plan, stored_run.products).shapes(
+        Growth(plan), Extent(growth_axis(plan), 0, False), over=False
+    )
     for product in stored_run.products:
         if merges(plan, product):
             partial_file(store, product, 0).parent.mkdir(parents=True)
-        metadata = array_metadata(plan, product, visible_shape(product, nothing))
+        metadata = array_metadata(plan, product, nothing[product.path])
         _put(store / array_path(product), metadata)
     for path, metadata in inner_groups(stored_run, {}).items():
         _put(store / path, metadata)

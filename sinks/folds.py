@@ -1,4 +1,4 @@
-"""Parts of projections that wait for the rest of their stack, and their merging by the maximum."""
+"""Parts of projections that wait for the rest of their stack, and their merging."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 
 from ..stream.model import Plan, Product
 from .arrays import open_planned, write_whole
+from .commits import read_commit
 from .durable import remove_durably, sync_above, write_durably
 from .growth import Growth
 from .layout import array_path, merges, partial_file, partial_folder, region, shard_file
+from .recompute import MERGED, mean_of
 
 
 def write_partial(store: Path, product: Product, block: int, part: NDArray[Any]) -> int:
@@ -42,6 +44,22 @@ def read_partial(store: Path, product: Product, block: int) -> NDArray[Any] | No
         return np.load(partial_file(store, product, block), allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
+
+
+def merged(product: Product, parts: Iterable[NDArray[Any]], frames: int) -> NDArray[Any]:
+    """Merge the parts of a stack.
+
+    Parameters
+    ----------
+    product : Product
+        Its ``fold`` says how.
+    parts : iterable of ndarray
+        Of the blocks that there are, at least one; sums, where the fold is ``mean``.
+    frames : int
+        That the sums hold together.
+    """
+    joined = reduce(MERGED[product.fold], parts)
+    return mean_of(joined, frames) if product.fold == "mean" else joined
 
 
 class Merger:
@@ -108,7 +126,9 @@ class Merger:
         # Where a part is missing an earlier seal has merged them all and was removing them: those left are not all.
         files = [partial_file(self.store, product, n) for n in numbers]
         if files and all(file.exists() for file in files):
-            whole = reduce(np.maximum, (np.load(file, allow_pickle=False) for file in files))
+            parts = (np.load(file, allow_pickle=False) for file in files)
+            frames = sum(len(read_commit(self.store, n).frames) for n in numbers) if product.fold == "mean" else 0
+            whole = merged(product, parts, frames)
             first = self.plan.blocks[numbers[0]]
             write_whole([(array, region(product, first), whole)])
             sync_above(shard_file(self.store, self.plan, product, first), self.store / array_path(product))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..stream.model import Plan, Product
+from .layout import placed
 
 Axis = Literal["t", "z"]
 
@@ -95,8 +96,8 @@ class Growth:
     def visible(self) -> Extent:
         """What may be shown while the run goes on."""
         rows = self.plan.blocks.grid[0 if self.axis == "t" else 2]
-        while self._rows < rows and all(number in self._pending for number in self._row(self._rows)):
-            self._length = max(self._length, *(self._pending.pop(n) for n in self._row(self._rows)))
+        while self._rows < rows and all(number in self._pending for number in self.row(self._rows)):
+            self._length = max(self._length, *(self._pending.pop(n) for n in self.row(self._rows)))
             self._rows += 1
         length = max(self._length, self._shown.length)
         return Extent(self.axis, length, self._shown.stacks or (self._rows == rows and length > 0))
@@ -110,21 +111,21 @@ class Growth:
         """What is shown when the run is over: as far as any stored frame."""
         return Extent(self.axis, self._farthest, self._farthest > 0)
 
-    def _row_of(self, block: int) -> int:
-        _, grid_c, grid_z = self.plan.blocks.grid
-        return block // (grid_c * grid_z) if self.axis == "t" else block % grid_z
-
-    def _row(self, k: int) -> range:
+    def row(self, k: int) -> range:
         """Give the blocks that cover step ``k`` of the growth axis."""
         _, grid_c, grid_z = self.plan.blocks.grid
         if self.axis == "t":
             return range(k * grid_c * grid_z, (k + 1) * grid_c * grid_z)
         return range(k, grid_c * grid_z, grid_z)
 
+    def _row_of(self, block: int) -> int:
+        _, grid_c, grid_z = self.plan.blocks.grid
+        return block // (grid_c * grid_z) if self.axis == "t" else block % grid_z
+
 
 def visible_shape(product: Product, extent: Extent) -> tuple[int, ...]:
-    """Give the shape that an array shows at an extent of the store."""
-    if extent.axis in product.axes:
+    """Give the shape that an array of committed or derived blocks shows at an extent of the store."""
+    if extent.axis in placed(product):
         return tuple(extent.length if a == extent.axis else n for a, n in zip(product.axes, product.shape, strict=True))
     return tuple(
         (n if extent.stacks else 0) if a == "t" else n for a, n in zip(product.axes, product.shape, strict=True)

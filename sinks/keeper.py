@@ -4,30 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 from numpy.typing import NDArray
 
 from ..stream.errors import StoreError
 from ..stream.ledger import Ledger, Status
 from ..stream.model import Commit, Loss, Product, Run
+from ..stream.tables import Rows, Table
 from .account import account, frames_of, unreadable
 from .arrays import context
 from .attributes import inner_groups, root_attributes
 from .commits import intact_commits, read_commit, recorded_blocks, settle
 from .creation import create_store
+from .derivation import Derivation
 from .durable import json_bytes, sync, write_durably
 from .failure import said
 from .folds import Merger
 from .frames_table import frames_table, write_frames_table
-from .growth import Extent, Growth, reach, visible_shape
+from .growth import Extent, Growth, reach
 from .layout import DOT_FOLDER, array_metadata, array_path, group_metadata, levels
 from .leftovers import remove_uncommitted, remove_unfinished
 from .ngff import Window
 from .quarantine import Quarantine
 from .runfile import StoredRun, read_run
 from .sealfile import close_to_writers, is_closed, open_to_writers, read_sealed_ledger, write_ledger
+from .tables import recorded_rows, write_tables
 from .windows import read_windows
+
+_NO_ROWS: Final[Mapping[str, Rows]] = MappingProxyType({})
 
 
 class StoreKeeper:
@@ -39,6 +45,8 @@ class StoreKeeper:
         The run.
     products : tuple of Product
         All that it makes.
+    tables : tuple of Table
+        All that it measures.
     """
 
     def __init__(self, stored_run: StoredRun) -> None:
@@ -46,6 +54,7 @@ class StoreKeeper:
         # Fine levels first: readers that follow the metadata never find a coarse level longer than a fine one.
         pyramid = levels(stored_run.products)
         self.products: tuple[Product, ...] = (*pyramid, *(p for p in stored_run.products if p not in pyramid))
+        self.tables: tuple[Table, ...] = stored_run.tables
         self._stored_run = stored_run
         self._store = Path(stored_run.run.store)
         self._shared = context(1)
@@ -53,7 +62,8 @@ class StoreKeeper:
         self._growth = Growth(self.run.plan)
         self._stored = 0
         self._unmerged: set[tuple[int, int]] = set()
-        self._shown: Extent | None = None
+        self._derivation = Derivation(self._store, self.run.plan, self.products)
+        self._shown: dict[str, tuple[int, ...]] = {}
         self._windows: dict[int, Window] = {}
         self._windows_due = 1
 
@@ -64,6 +74,7 @@ class StoreKeeper:
         products: Sequence[Product],
         maps: Mapping[str, NDArray[Any]],
         software: Mapping[str, str],
+        tables: Sequence[Table] = (),
     ) -> StoreKeeper:
         """Make the store of a run at ``run.store``, empty but valid; durable at return.
 
@@ -71,13 +82,15 @@ class StoreKeeper:
         ------
         NameRefusedError
             Something lies there already.
+        RecipeError
+            A product cannot be written block by block in this plan.
         NoSpaceError, StoreError
             It cannot be made; nothing is left behind.
         """
-        stored_run = StoredRun(run, tuple(products), dict(software))
+        stored_run = StoredRun(run, tuple(products), dict(software), tables=tuple(tables))
         create_store(stored_run, maps)
         keeper = cls(stored_run)
-        keeper._shown = keeper._growth.visible
+        keeper._shown = keeper._shapes(keeper._growth.visible)
         return keeper
 
     @classmethod
@@ -120,7 +133,8 @@ class StoreKeeper:
     def publish(self, committed: Iterable[int]) -> bool:
         """Show readers all that may be shown, once these blocks are committed too.
 
-        Stacks that became whole are merged first; then the arrays' shapes grow, fine levels before coarse.
+        Stacks that became whole are merged first; then the arrays' shapes grow, fine levels before coarse. Derived
+        series grow as far as their parts are on disk: whoever writes them calls this, also without new blocks.
 
         Parameters
         ----------
@@ -144,14 +158,15 @@ class StoreKeeper:
             self._merger.merge_whole(self._growth, self._unmerged)
             self._unmerged.clear()
             extent = self._growth.visible
-            if extent == self._shown:
+            shapes = self._shapes(extent)
+            if shapes == self._shown:
                 return False
-            self._show(extent, durable=False)
+            self._show(extent, shapes, durable=False)
             self._write_root("recording", self._stored, 0)
-        self._shown = extent
+        self._shown = shapes
         return True
 
-    def seal(self, losses: Sequence[Loss]) -> Ledger:
+    def seal(self, losses: Sequence[Loss], tables: Mapping[str, Rows] = _NO_ROWS) -> Ledger:
         """Finish the run: account for every frame, show all that is stored, close the store to writers.
 
         The commit records decide what is stored. What blocks without a record left behind is removed, so that a lost
@@ -161,6 +176,10 @@ class StoreKeeper:
         ----------
         losses : sequence of Loss
             What is known of frames that are not stored.
+        tables : mapping
+            What was derived, by table and column: whole tables, or columns that complete those of the commit records
+            (as `recorded_rows` gives them, in their order). What an earlier seal was given stays where this one has
+            nothing in its place.
 
         Returns
         -------
@@ -176,6 +195,7 @@ class StoreKeeper:
         with said(f"seal {store}"):
             close_to_writers(store)
             self._growth, self._stored, self._windows, self._windows_due = Growth(plan), 0, {}, 1
+            self._derivation = Derivation(store, plan, self.products)
             self._count(intact_commits(store))
             damaged = [plan.blocks[n] for n in recorded_blocks(store) if n not in self._growth and n < len(plan.blocks)]
             told = (Quarantine(store).losses(), self._losses_known(), losses, unreadable(damaged))
@@ -183,8 +203,10 @@ class StoreKeeper:
             # What lies under a damaged record was acknowledged once: it is not counted, and it is not removed.
             remove_uncommitted(store, plan, self.products, {*self._growth, *(block.number for block in damaged)})
             self._merger.merge_all(self._growth)
-            self._show(self._growth.final, durable=True)
+            final = self._growth.final
+            self._show(final, self._derivation.shapes(self._growth, final, over=True), durable=True)
             write_frames_table(store, frames_table(plan.frames, intact_commits(store)))
+            write_tables(store, self.tables, lambda: intact_commits(store), tables)
             self._write_inner_groups()
             write_ledger(store, ledger)
             self._write_root(ledger.status, len(ledger.stored), len(ledger.lost))
@@ -192,6 +214,10 @@ class StoreKeeper:
             remove_unfinished(store, self.products)
             sync(store / DOT_FOLDER)
         return ledger
+
+    def recorded_rows(self, table: Table) -> Rows:
+        """Give all rows that the commit records have of a table, in the order of their frames."""
+        return recorded_rows(table, intact_commits(self._store))
 
     def _count(self, commits: Iterable[Commit]) -> None:
         for commit in commits:
@@ -207,13 +233,16 @@ class StoreKeeper:
             return ()
         return earlier.losses if earlier else ()
 
-    def _show(self, extent: Extent, *, durable: bool) -> None:
-        """Give every array the shape of an extent, values being there already; refresh the windows now and then."""
+    def _shapes(self, extent: Extent) -> dict[str, tuple[int, ...]]:
+        return self._derivation.shapes(self._growth, extent, over=False)
+
+    def _show(self, extent: Extent, shapes: Mapping[str, tuple[int, ...]], *, durable: bool) -> None:
+        """Give every array its shape, values being there already; refresh the windows now and then."""
         if extent.length >= self._windows_due:
             self._windows |= read_windows(self._store, self.run.plan, self.products, self._growth, extent, self._shared)
             self._windows_due = 2 * extent.length
         for product in self.products:
-            metadata = array_metadata(self.run.plan, product, visible_shape(product, extent))
+            metadata = array_metadata(self.run.plan, product, shapes[product.path])
             self._replace(array_path(product), metadata, durable=durable)
 
     def _write_inner_groups(self) -> None:
@@ -221,7 +250,8 @@ class StoreKeeper:
             self._replace(path, metadata, durable=True)
 
     def _write_root(self, status: Status, stored: int, lost: int) -> None:
-        attributes = root_attributes(self._stored_run, status, stored, lost, self._windows)
+        missing = () if status == "recording" else self._derivation.missing(self._growth, self._growth.final)
+        attributes = root_attributes(self._stored_run, status, stored, lost, self._windows, missing)
         self._replace("", group_metadata(attributes), durable=status != "recording")
 
     def _replace(self, path: str, metadata: dict[str, Any], *, durable: bool) -> None:

@@ -17,11 +17,15 @@ from .layout import (
     array_path,
     commits_folder,
     merges,
+    of_stage,
     partial_file,
     partial_folder,
+    run_files,
     shard_file,
 )
-from .runfile import maps_folder
+from .runfile import StoredRun, maps_folder
+from .tables import FOLDER as TABLES
+from .tables import column_files, length_of
 
 #: Under this name in the dot-folder lies what was found damaged; nothing in it belongs to the store any more.
 QUARANTINE = "quarantine"
@@ -32,7 +36,7 @@ _UNFINISHED = re.compile(rf"\..+\.[0-9]+-[0-9]+{re.escape(UNFINISHED)}|.+{_LOCK}
 
 def remove_uncommitted(store: Path, plan: Plan, products: Iterable[Product], kept: Container[int]) -> None:
     """Remove the shards of blocks that are not to be kept: their frames are lost, and lost is nowhere half there."""
-    products = tuple(products)
+    products = of_stage(products, "block", "series")
     for block in plan.blocks:
         if block.number in kept:
             continue
@@ -60,18 +64,24 @@ def unfinished_files(store: Path, products: Iterable[Product]) -> Iterator[Path]
     return (file for file in _own_files(store, products) if _UNFINISHED.fullmatch(file.name))
 
 
-def strays(store: Path, plan: Plan, products: tuple[Product, ...], commits: Mapping[int, Commit]) -> Iterator[Path]:
+def strays(store: Path, stored_run: StoredRun, commits: Mapping[int, Commit]) -> Iterator[Path]:
     """Go through the finished files in the folders of a sealed store's arrays that no commit record accounts for.
 
     Files elsewhere may be anybody's: labels and tables of other programs are left alone.
     """
-    folders = {store / array_path(product): product for product in products}
+    plan = stored_run.run.plan
+    folders = {store / array_path(product): product for product in stored_run.products}
     for folder, product in folders.items():
-        expected = {folder / "zarr.json", *(shard_file(store, plan, product, plan.blocks[n]) for n in commits)}
+        own = run_files(store, plan, product) if product.stage == "run" else _parts(store, plan, product, commits)
+        expected = {folder / "zarr.json", *own}
         yield from _others(folder, expected)
     chunks = range(math.ceil(plan.frames / TABLE_CHUNK))
     for folder in (store / FOLDER / name for name in COLUMNS):
         yield from _others(folder, {folder / "zarr.json", *(folder / "c" / str(k) for k in chunks)})
+    for table in stored_run.tables:
+        for folder in (store / TABLES / table.name / column.name for column in table.columns):
+            length = length_of(folder)
+            yield from () if length is None else _others(folder, column_files(folder, length))
     yield from _others(commits_folder(store), {commits_folder(store) / f"{n:08d}.json" for n in commits})
 
 
@@ -88,13 +98,17 @@ def merged_parts(
     return _others(partial_folder(store), waiting)
 
 
+def _parts(store: Path, plan: Plan, product: Product, blocks: Iterable[int]) -> Iterator[Path]:
+    return (shard_file(store, plan, product, plan.blocks[n]) for n in blocks)
+
+
 def _others(folder: Path, expected: set[Path]) -> Iterator[Path]:
     return (f for f in _files(folder) if f not in expected and not _UNFINISHED.fullmatch(f.name))
 
 
 def _own_files(store: Path, products: Iterable[Product]) -> Iterator[Path]:
     """Go through the files in the folders that this program writes to; the quarantine is no part of the store."""
-    tops = {array_path(product).split("/")[0] for product in products} | {FOLDER}
+    tops = {array_path(product).split("/")[0] for product in products} | {FOLDER, TABLES}
     for folder in (store, store / DOT_FOLDER):
         if folder.is_dir():
             yield from (file for file in sorted(folder.iterdir()) if not file.is_dir())

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from ..stream.model import Plan, Product
+from .layout import array_path
 
 VERSION = "0.5"
 #: Grey for one channel; for several, colours that stay apart for most colour-blind people.
@@ -15,7 +18,7 @@ Window = tuple[int, int]
 
 
 def image_attributes(
-    name: str, plan: Plan, products: Sequence[Product], kind: str, windows: Mapping[int, Window]
+    name: str, plan: Plan, products: Sequence[Product], kind: str, windows: Mapping[int, Window] | None
 ) -> dict[str, Any]:
     """Give the ``ome`` attribute of an image group.
 
@@ -28,9 +31,9 @@ def image_attributes(
     products : sequence of Product
         The image's levels, fine to coarse, all with the same axes.
     kind : str
-        How the data were down-sampled: ``"mean"``, ``"maximum"``; empty where they were not.
-    windows : mapping of int to (int, int)
-        For each channel number the range to show first, in counts.
+        How the data were down-sampled: ``"mean"``, ``"minimum"``, ``"maximum"``; empty where they were not.
+    windows : mapping of int to (int, int), or None
+        For each channel number the range to show first, in counts; None where nothing is known of the values.
 
     Returns
     -------
@@ -39,23 +42,24 @@ def image_attributes(
     """
     multiscale: dict[str, Any] = {
         "name": name,
-        "axes": axes(products[0].axes, plan),
+        "axes": axes(products[0].axes, plan, products[0].own),
         "datasets": [
-            {"path": p.path if p.path.isdigit() else "0", "coordinateTransformations": transformations(p, plan)}
+            {"path": array_path(p).rpartition("/")[2], "coordinateTransformations": transformations(p, plan)}
             for p in products
         ],
     }
     if kind:
         multiscale |= {"type": kind, "metadata": {"method": f"octostream, {kind}"}}
-    return {"version": VERSION, "multiscales": [multiscale], "omero": omero(plan, windows)}
+    rendering: dict[str, Any] = {} if windows is None else {"omero": omero(plan, windows, products[0].dtype)}
+    return {"version": VERSION, "multiscales": [multiscale], **rendering}
 
 
-def axes(names: str, plan: Plan) -> list[dict[str, str]]:
-    """Give the axes; a unit only where the sampling is known."""
+def axes(names: str, plan: Plan, own: str = "") -> list[dict[str, str]]:
+    """Give the axes; a unit only where the sampling is known: that of ``own`` axes is not the plan's."""
     described = []
     for name in names:
         axis = {"name": name, "type": {"t": "time", "c": "channel"}.get(name, "space")}
-        if _sampling(name, plan) is not None:
+        if name not in own and _sampling(name, plan) is not None:
             axis["unit"] = "second" if name == "t" else "micrometer"
         described.append(axis)
     return described
@@ -69,7 +73,7 @@ def transformations(product: Product, plan: Plan) -> list[dict[str, Any]]:
     """
     scale, translation = [], []
     for name in product.axes:
-        sampling = _sampling(name, plan)
+        sampling = None if name in product.own else _sampling(name, plan)
         step = 1.0 if sampling is None else sampling
         factor = product.factor_yx if name in "yx" else 1
         scale.append(step * factor)
@@ -77,18 +81,19 @@ def transformations(product: Product, plan: Plan) -> list[dict[str, Any]]:
     return [{"type": "scale", "scale": scale}, {"type": "translation", "translation": translation}]
 
 
-def omero(plan: Plan, windows: Mapping[int, Window]) -> dict[str, Any]:
+def omero(plan: Plan, windows: Mapping[int, Window], dtype: str = "uint16") -> dict[str, Any]:
     """Give the rendering settings: label, colour and range of every channel."""
     count = plan.shape[1]
+    most = int(np.iinfo(dtype).max)
     channels = []
     for c in range(count):
-        start, end = windows.get(c, (0, 65535))
+        start, end = windows.get(c, (0, most))
         channels.append(
             {
                 "label": plan.channels[c] if plan.channels else f"channel {c}",
                 "color": "FFFFFF" if count == 1 else _COLOURS[c % len(_COLOURS)],
                 "active": True,
-                "window": {"min": 0, "max": 65535, "start": start, "end": end},
+                "window": {"min": 0, "max": most, "start": start, "end": end},
             }
         )
     model = "greyscale" if count == 1 else "color"

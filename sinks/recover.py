@@ -6,7 +6,7 @@ import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,18 +16,24 @@ from ..stream.errors import StoreError, UsageError
 from ..stream.ledger import Ledger, Status
 from ..stream.model import Block, Loss
 from ..stream.ranges import Ranges
+from ..stream.tables import Rows
 from ..stream.tools import Reducer
+from .account import frames_of
 from .attributes import inner_groups
+from .derivation import Derivation
 from .failure import said
+from .growth import Growth, reach
 from .keeper import StoreKeeper
-from .layout import DOT_FOLDER, array_path, shard_file
+from .layout import DOT_FOLDER, array_path, of_stage, run_files, shard_file
 from .leftovers import strays
 from .quarantine import Quarantine
 from .recover_blocks import BlockMender, mended_folder
 from .recover_records import RecordMender
 from .recover_run import Reduce, described
-from .runfile import StoredRun, load_maps, maps_folder
+from .runfile import StoredRun, load_maps, maps_folder, product_to_json
 from .sealfile import close_to_writers, is_closed, ledger_file, salvage_ledger
+from .tables import DERIVED, described_at, read_columns
+from .tables import FOLDER as TABLES
 from .verify_store import Findings, Progress, examine, read_records
 
 #: Why a frame is lost of which nothing but its absence is known.
@@ -71,7 +77,13 @@ class RecoverReport:
         return asdict(self)
 
 
-def recover(store: Path, reduce: Reduce, progress: Progress | None = None) -> RecoverReport:
+#: Takes a store whose committed blocks are right, writes what is derived from them, and gives the rows of tables.
+Derive = Callable[[Path], Mapping[str, Rows]]
+
+
+def recover(
+    store: Path, reduce: Reduce, progress: Progress | None = None, derive: Derive = lambda _: {}
+) -> RecoverReport:
     """Make a store consistent; a sealed store in which nothing is wrong is left byte for byte as it is.
 
     May be killed at any instant and called again: it comes to the same end. No service may be keeping the run.
@@ -84,6 +96,9 @@ def recover(store: Path, reduce: Reduce, progress: Progress | None = None) -> Re
         Gives what reduces the frames of the run; asked only where raw frames are to be reduced again.
     progress : callable, optional
         Called with (blocks done, blocks in all).
+    derive : callable
+        Derives products and tables anew; asked only where something of them is missing, damaged or made from frames
+        that are lost now. What it does not write is listed as not derived.
 
     Returns
     -------
@@ -100,12 +115,18 @@ def recover(store: Path, reduce: Reduce, progress: Progress | None = None) -> Re
         raise StoreError(f"{store} is not an octostream store", "give the path of a folder *.ome.zarr")
     with said(f"recover {store}"), _alone(store):
         stored_run, changes = described(store, reduce)
-        return _Recovery(store, stored_run, reduce, progress, changes).run()
+        return _Recovery(store, stored_run, reduce, progress, derive, changes).run()
 
 
 class _Recovery:
     def __init__(
-        self, store: Path, stored_run: StoredRun, reduce: Reduce, progress: Progress | None, changes: list[str]
+        self,
+        store: Path,
+        stored_run: StoredRun,
+        reduce: Reduce,
+        progress: Progress | None,
+        derive: Derive,
+        changes: list[str],
     ) -> None:
         self.store = store
         self.plan = stored_run.run.plan
@@ -113,6 +134,7 @@ class _Recovery:
         self.quarantine = Quarantine(store)
         self._reduce = reduce
         self._progress = progress
+        self._derive = derive
         self._changes = changes
 
     def run(self) -> RecoverReport:
@@ -143,16 +165,36 @@ class _Recovery:
         if ledger_file(self.store).exists():
             self._changes += [f"{p.text}: mended" for p in found.problems if p.block is None]
         shutil.rmtree(mended_folder(self.store), ignore_errors=True)
-        StoreKeeper.reopen(self.store).seal(self._losses(ledger))
+        tables = self._derived(found, ledger)
+        StoreKeeper.reopen(self.store).seal(self._losses(ledger), tables)
+
+    def _derived(self, found: Findings, ledger: Ledger | None) -> Mapping[str, Rows]:
+        """Have derived anew what is not there, or was made from frames that are lost now."""
+        plan, products = self.plan, self.stored_run.products
+        commits, _ = read_records(self.store, self.stored_run)
+        # Decided by what an earlier seal counted as stored, so that who was killed here comes to the same again.
+        stale = ledger.stored - frames_of(commits.values()) if ledger else self.quarantine.losses()
+        if stale:
+            files = derived_files(self.store, self.stored_run)
+            for file in files:
+                self.quarantine.take(file)
+            self._changes += ["what was derived from frames that are lost now: set aside"] if files else []
+        growth = Growth(plan)
+        for commit in commits.values():
+            growth.add(commit.block, reach(plan, (f.number for f in commit.frames)))
+        missing = Derivation(self.store, plan, products).missing(growth, growth.final)
+        rows = any((problem.file or problem.text).startswith(f"{TABLES}/") for problem in found.problems)
+        return self._derive(self.store) if stale or missing or rows or not ledger else {}
 
     def _set_aside(self, found: Findings, ledger: Ledger | None) -> None:
         """Keep what is about to be replaced or removed, and what lies where something else belongs."""
+        derived = set(derived_files(self.store, self.stored_run))
         for problem in found.problems:
             if problem.file is not None:
                 file = self.store / problem.file
-                replaced = file.is_file() and maps_folder(self.store) not in file.parents
+                replaced = file.is_file() and maps_folder(self.store) not in file.parents and file not in derived
                 self.quarantine.keep(file) if replaced else self.quarantine.take(file)
-        found_strays = list(strays(self.store, self.plan, self.stored_run.products, found.commits))
+        found_strays = list(strays(self.store, self.stored_run, found.commits))
         told = ledger.stored if ledger else Ranges()
         ours = self._shards() if found_strays else {}
         for file in found_strays:
@@ -163,7 +205,7 @@ class _Recovery:
 
     def _shards(self) -> dict[Path, Block]:
         """Give every shard that the plan may have, with its block (one of them where several share it)."""
-        products = self.stored_run.products
+        products = of_stage(self.stored_run.products, "block")
         return {shard_file(self.store, self.plan, p, block): block for block in self.plan.blocks for p in products}
 
     def _mend_pixels(self, found: Findings) -> None:
@@ -183,7 +225,8 @@ class _Recovery:
 
     def _reducer(self) -> Reducer:
         reduction = self._reduce(self.stored_run.run, load_maps(self.store))
-        if tuple(reduction.products) != tuple(self.stored_run.products):
+        made = [product_to_json(product) for product in reduction.products]  # which a list in attributes survives
+        if made != [product_to_json(product) for product in self.stored_run.products]:
             raise StoreError("the run's recipe made other products then", "use the octostream that recorded it")
         return reduction.reducer()
 
@@ -205,6 +248,16 @@ class _Recovery:
             changes=tuple(dict.fromkeys(self._changes)),
             quarantined=quarantined,
         )
+
+
+def derived_files(store: Path, stored_run: StoredRun) -> list[Path]:
+    """Give the files that hold what was derived from committed blocks; of columns of tables, what describes them."""
+    plan, products = stored_run.run.plan, stored_run.products
+    files = [shard_file(store, plan, p, block) for p in of_stage(products, "series") for block in plan.blocks]
+    files += [file for p in of_stage(products, "run") for file in run_files(store, plan, p)]
+    for table in stored_run.tables:
+        files += [described_at(store, table, name) for name in read_columns(store, table, DERIVED)]
+    return [file for file in files if file.exists()]
 
 
 @contextmanager

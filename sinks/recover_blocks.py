@@ -21,21 +21,26 @@ from .arrays import context, open_array, open_planned, write_whole
 from .commits import record_file, write_commit
 from .durable import make_folders, sync
 from .failure import refuse_blame
-from .folds import read_partial, write_partial
+from .folds import merged, read_partial, write_partial
 from .layout import (
     DOT_FOLDER,
     array_metadata,
     array_path,
+    by_frame,
     levels,
     merges,
+    of_stage,
+    part_dtype,
     partial_file,
+    placed,
     plane_region,
     region,
     shard_file,
 )
 from .quarantine import Quarantine
-from .recompute import PROJECTED, as_text, halve, planes, stats
+from .recompute import as_text, empty, halve, held_frames, planes, projected, same, stats
 from .recover_records import block_files
+from .rows import rows_of
 from .runfile import StoredRun
 
 Pixels = NDArray[Any]
@@ -44,7 +49,7 @@ RAW = "raw/0"
 
 @dataclass(frozen=True)
 class _Part:
-    """A block's part of a product as it can be read: zero where it cannot."""
+    """A block's part of a product as it can be read: empty where it cannot."""
 
     pixels: Pixels
     lost: frozenset[int]
@@ -78,10 +83,11 @@ class BlockMender:
         self._stored_run = stored_run
         self._quarantine = quarantine
         self._reducer = reducer
-        self._own = [p for p in stored_run.products if not merges(self.plan, p)]
-        self._folded = [p for p in stored_run.products if merges(self.plan, p)]
+        products = of_stage(stored_run.products, "block")
+        self._own = [p for p in products if not merges(self.plan, p)]
+        self._folded = [p for p in products if merges(self.plan, p)]
         self._shared = context(2)
-        self._arrays = {p.path: open_planned(store, self.plan, p, self._shared) for p in stored_run.products}
+        self._arrays = {p.path: open_planned(store, self.plan, p, self._shared) for p in products}
 
     def mend(self, block: Block, commit: Commit) -> Iterator[str]:
         """Put a block right; yields one line for each file that changes.
@@ -96,25 +102,30 @@ class BlockMender:
         """
         parts = {p.path: self._read(p, block) for p in self._own}
         raw_lost = self._raw_lost(block, commit, parts)
-        first = self._level0(block, commit, parts, raw_lost)
-        lost = {p.path: parts[p.path].lost for p in self._own if self._primary(p)} | {"0": first.lost, RAW: raw_lost}
-        dead = frozenset().union(*lost.values())
+        made_again = self._made_again(block, commit, parts, raw_lost)
+        first = self._level0(block, commit, parts, made_again)
+        lost = {"0": first.lost, RAW: raw_lost}
+        dead = first.lost | raw_lost
         held = {frame.number for frame in commit.frames}
         kept = [frame for frame in commit.frames if frame.number not in dead]
-        wanted = self._wanted(block, {f.number for f in kept}, first.pixels, parts)
+        wanted = self._wanted(block, {f.number for f in kept}, first.pixels, parts, made_again)
         if len(kept) < len(commit.frames):
             yield self._give_up(block, commit, kept, [path for path in sorted(lost) if lost[path] & held])
         if not kept:
             return
         for product in self._own:
             part = parts[product.path]
-            if part.whole and np.array_equal(part.pixels, wanted[product.path]):
+            if part.whole and same(part.pixels, wanted[product.path]):
                 continue
             file = shard_file(self.store, self.plan, product, block)
             there = file.exists()
             self._quarantine.keep(file)
             self._write(product, block, wanted[product.path])
-            yield f"{file.relative_to(self.store)} was {'not right' if there else 'missing'}: written again"
+            gone = product.path != "0" and not product.follows and not part.whole and product.path not in made_again
+            yield (
+                f"{file.relative_to(self.store)} was {'not right' if there else 'missing'}: "
+                f"{'what cannot be read is left empty' if gone else 'written again'}"
+            )
 
     def mend_stack(self, t: int, c: int, committed: Mapping[int, Commit]) -> Iterator[str]:
         """Merge the projections of a stack again from the level 0 of its blocks; yields one line for each change.
@@ -128,19 +139,19 @@ class BlockMender:
         for product in self._folded:
             block = self.plan.blocks[numbers[0]]
             file = shard_file(self.store, self.plan, product, block)
-            merged: Pixels | None = None
-            for n in numbers:
-                if n in committed:
-                    projected = self._projected(product, self.plan.blocks[n])
-                    merged = projected if merged is None else np.maximum(merged, projected)
             there = file.exists()
-            if merged is None:
+            held = [n for n in numbers if n in committed]
+            if not held:
                 self._quarantine.keep(file)  # sealing removes it
                 continue
             part = self._read(product, block)
-            if not (part.whole and np.array_equal(part.pixels, merged)):
+            wanted = part.pixels
+            if product.follows == "level 0":
+                parts = (self._projected(product, self.plan.blocks[n], committed[n]) for n in held)
+                wanted = merged(product, parts, sum(len(committed[n].frames) for n in held))
+            if not (part.whole and np.array_equal(part.pixels, wanted)):
                 self._quarantine.keep(file)
-                self._write(product, block, merged)
+                self._write(product, block, wanted)
                 yield f"{file.relative_to(self.store)} was {'not right' if there else 'missing'}: merged again"
 
     def mend_parts(self, committed: Mapping[int, Commit]) -> Iterator[str]:
@@ -162,16 +173,24 @@ class BlockMender:
                 if whole:
                     file.unlink(missing_ok=True)
                     continue
-                wanted = self._projected(product, block)
                 found = read_partial(self.store, product, number)
+                if product.follows == "level 0":
+                    wanted = self._projected(product, block, committed[number])
+                else:
+                    wanted = found if found is not None else self._nothing(product, block)
                 if found is None or not np.array_equal(found, wanted):
                     make_folders(file.parent)
                     write_partial(self.store, product, number, wanted)
                     yield f"{file.relative_to(self.store)} was not right: made again"
 
-    def _projected(self, product: Product, block: Block) -> Pixels:
-        level0 = self._arrays["0"][region(self._product("0"), block)].read().result()
-        return np.asarray(level0).max(axis=PROJECTED[product.path])
+    def _projected(self, product: Product, block: Block, commit: Commit) -> Pixels:
+        level0 = np.asarray(self._arrays["0"][region(self._product("0"), block)].read().result())
+        return projected(product, level0, held_frames(block, commit), sums=merges(self.plan, product))
+
+    def _nothing(self, product: Product, block: Block) -> Pixels:
+        """Give a block's part of a product that shows nothing."""
+        shape = [s.stop - s.start for s in region(product, block)]
+        return np.full(shape, empty(product.dtype), part_dtype(self.plan, product))
 
     def _write(self, product: Product, block: Block, pixels: Pixels) -> None:
         """Put a shard in place, durable at return.
@@ -192,11 +211,6 @@ class BlockMender:
     def _product(self, path: str) -> Product:
         return next(p for p in self._stored_run.products if p.path == path)
 
-    def _primary(self, product: Product) -> bool:
-        """Tell whether a product follows from no other one."""
-        derived = {p.path for p in levels(self._stored_run.products)} | PROJECTED.keys() | {RAW}
-        return product.path not in derived
-
     def _read(self, product: Product, block: Block) -> _Part:
         """Read a part at once, or, where that fails, frame by frame."""
         array, where = self._arrays[product.path], region(product, block)
@@ -205,12 +219,13 @@ class BlockMender:
         if cause is None:
             return _Part(np.asarray(read.result()), frozenset(), whole=True)
         refuse_blame(cause, f"read {shard_file(self.store, self.plan, product, block)}")
-        pixels = np.zeros([s.stop - s.start for s in where], product.dtype)
+        pixels = np.full([s.stop - s.start for s in where], empty(product.dtype), product.dtype)
         lost: set[int] = set()
         for number, place in planes(block):
             read = array[plane_region(self.plan, product, number)].read()
             if read.exception() is None:
-                pixels[tuple(i for i, axis in zip(place, "tcz", strict=True) if axis in product.axes)] = read.result()
+                at = tuple(i for i, axis in zip(place, "tcz", strict=True) if axis in placed(product))
+                pixels[at] = read.result()
             else:
                 lost.add(number)
         return _Part(pixels, frozenset(lost), whole=False)
@@ -228,56 +243,85 @@ class BlockMender:
         wrong = {f.number for k, f in enumerate(commit.frames) if f.number not in raw.lost and not right(k, f)}
         return frozenset(raw.lost | wrong)
 
-    def _level0(self, block: Block, commit: Commit, parts: Mapping[str, _Part], raw_lost: frozenset[int]) -> _Part:
-        """Give level 0 with all that can be read of it or made again."""
+    def _made_again(
+        self, block: Block, commit: Commit, parts: Mapping[str, _Part], raw_lost: frozenset[int]
+    ) -> Mapping[str, Pixels]:
+        """Reduce a block's raw frames again where something is damaged that follows from nothing else."""
+        good = [frame.number for frame in commit.frames if frame.number not in raw_lost]
+        first_bad = parts["0"].lost or self._contradicted(block, parts)
+        others = [p for p in self._own if p.path not in ("0", RAW) and not p.follows]
+        if RAW not in parts or not good or not (first_bad or any(not parts[p.path].whole for p in others)):
+            return {}
+        try:
+            reducer = self._reducer()
+        except OctostreamError:
+            return {}  # without its maps or its recipe nobody can say what the run would have made of a frame
+        places = dict(planes(block))
+        reducer.begin(block)
+        for number in good:
+            reducer.add(number, np.ascontiguousarray(parts[RAW].pixels[places[number]]))
+        return reducer.finish()
+
+    def _level0(
+        self, block: Block, commit: Commit, parts: Mapping[str, _Part], made_again: Mapping[str, Pixels]
+    ) -> _Part:
+        """Give level 0 with all that can be read of it or was made again."""
         part = parts["0"]
         held = {frame.number for frame in commit.frames}
         bad = held & (part.lost | self._contradicted(block, parts))
-        again = sorted(bad - raw_lost) if RAW in parts else []
-        if again:
-            try:
-                reducer = self._reducer()
-            except OctostreamError:
-                again = []  # without its maps or its recipe nobody can say what the run would have made of a frame
-            else:
-                pixels, places = part.pixels.copy(), dict(planes(block))
-                reducer.begin(block)
-                for number in again:
-                    reducer.add(number, np.ascontiguousarray(parts[RAW].pixels[places[number]]))
-                    pixels[places[number]] = reducer.level0(number)
-                part = replace(part, pixels=pixels)
-        return replace(part, lost=frozenset(bad.difference(again)))
+        if not made_again:
+            return replace(part, lost=frozenset(bad))
+        pixels, places = part.pixels.copy(), dict(planes(block))
+        for number in bad:
+            pixels[places[number]] = made_again["0"][places[number]]
+        return replace(part, pixels=pixels, lost=frozenset())
 
     def _contradicted(self, block: Block, parts: Mapping[str, _Part]) -> set[int]:
         """Give the frames whose level 0 can be read, but is denied by everything that was made of it."""
-        level0, places = parts["0"], dict(planes(block))
+        level0 = parts["0"].pixels
+        projections = [p for p in self._own if p.follows == "level 0" and by_frame(p)]
+        halved = [p for p in levels(self._own)[1:2] if p.follows == "halved"]
         denied: set[int] = set()
-        for number, place in places.items():
-            plane = level0.pixels[place]
-            made: dict[str, Pixels] = {"1": halve(plane)} | {
-                path: plane.max(axis=PROJECTED[path] - 3) for path in ("projections/xz", "projections/yz")
-            }
-            told = [parts[p] for p in made if p in parts and number not in parts[p].lost]
-            agree = [np.array_equal(parts[p].pixels[place], made[p]) for p in made if p in parts]
+        for number, place in planes(block):
+            plane = level0[place]
+            alone, there = plane[None, None, None], np.ones((1, 1, 1), bool)
+            made: dict[str, Pixels] = {p.path: halve(plane) for p in halved}
+            made |= {p.path: projected(p, alone, there, sums=False)[0, 0, 0] for p in projections}
+            told = [parts[p] for p in made if number not in parts[p].lost]
+            agree = [np.array_equal(parts[p].pixels[place], made[p]) for p in made]
             if len(told) == len(agree) > 0 and not any(agree):
                 denied.add(number)
         return denied
 
-    def _wanted(self, block: Block, kept: set[int], level0: Pixels, parts: Mapping[str, _Part]) -> dict[str, Pixels]:
+    def _wanted(
+        self,
+        block: Block,
+        kept: set[int],
+        level0: Pixels,
+        parts: Mapping[str, _Part],
+        made_again: Mapping[str, Pixels],
+    ) -> dict[str, Pixels]:
         """Give what a block that holds some frames has to show."""
         gone = [place for number, place in planes(block) if number not in kept]
-        wanted = {p.path: parts[p.path].pixels.copy() for p in self._own}
+        there = np.ones(block.extent, bool)
+        for place in gone:
+            there[place] = False
+        wanted = {
+            p.path: (
+                parts[p.path].pixels if parts[p.path].whole else made_again.get(p.path, parts[p.path].pixels)
+            ).copy()
+            for p in self._own
+        }
         wanted["0"] = level0.copy()
         for product in self._own:
-            for place in gone if product.axes == "tczyx" else ():
-                wanted[product.path][place] = 0
-        pyramid = levels(self._own)
-        for fine, coarse in pairwise(pyramid):
-            for _, place in planes(block):
+            for place in gone if by_frame(product) else ():
+                wanted[product.path][place] = empty(product.dtype)
+        for fine, coarse in pairwise(levels(self._own)):
+            for _, place in planes(block) if coarse.follows == "halved" else ():
                 wanted[coarse.path][place] = halve(wanted[fine.path][place])
         for product in self._own:
-            if product.path in PROJECTED:
-                wanted[product.path] = wanted["0"].max(axis=PROJECTED[product.path])
+            if product.follows == "level 0":
+                wanted[product.path] = projected(product, wanted["0"], there, sums=False)
         return wanted
 
     def _give_up(self, block: Block, commit: Commit, kept: list[Frame], bad: list[str]) -> str:
@@ -295,6 +339,7 @@ class BlockMender:
                 frames=tuple(f for f, _ in pairs),
                 stats=tuple(s for _, s in pairs),
                 raw_bytes=len(pairs) * self.plan.frame_bytes,
+                tables={name: rows_of(rows, Ranges.of(left)) for name, rows in commit.tables.items()},
             )
             write_commit(self.store, less)
         else:

@@ -10,15 +10,18 @@ import numpy as np
 from ..stream.errors import StoreError
 from ..stream.model import Block, Commit, Frame, FrameStats, Loss
 from ..stream.ranges import Ranges
+from ..stream.tables import Rows
 from .arrays import context, open_planned
 from .commits import record_file, write_commit
 from .durable import make_folders
 from .frames_table import STORED, Table, read_frames_table
-from .layout import commits_folder, plane_region, shard_file
+from .layout import commits_folder, of_stage, plane_region, shard_file
 from .quarantine import Quarantine
 from .recompute import stats
+from .rows import rows_of
 from .runfile import StoredRun
 from .sealfile import salvage_ledger
+from .tables import RECORDED, read_columns
 from .verify_store import read_records
 
 #: Stands in a record that was made again, where the worker's name was.
@@ -93,6 +96,7 @@ class RecordMender:
             return None
         shards = [f for f in block_files(self.store, self._stored_run, block) if f.exists()]
         return Commit(
+            tables=self._tables(Ranges.of(rows)),
             block=block.number,
             frames=tuple(Frame(n, int(table["timestamp_ns"][n]), int(table["checksum"][n])) for n in rows),
             stats=tuple(self._stats(n, table) for n in rows),
@@ -100,8 +104,17 @@ class RecordMender:
             committed_ns=int(table["committed_ns"][rows[0]]),
             raw_bytes=len(rows) * self.plan.frame_bytes,
             stored_bytes=sum(f.stat().st_size for f in shards),
-            products=tuple(p.path for p in self.products),
+            products=tuple(p.path for p in of_stage(self.products, "block")),
         )
+
+    def _tables(self, frames: Ranges) -> dict[str, Rows]:
+        """Give the rows of some frames, from the tables of a sealed store."""
+        found = {t.name: read_columns(self.store, t, RECORDED) for t in self._stored_run.tables}
+        return {
+            name: rows_of(rows, frames)
+            for name, rows in found.items()
+            if "frame" in rows and len({len(column) for column in rows.values()}) == 1
+        }
 
     def _stats(self, number: int, table: Table) -> FrameStats:
         """Give the numbers of a frame: from the raw counts where they are kept, for the table has a rounded mean."""
@@ -116,5 +129,5 @@ class RecordMender:
 
 
 def block_files(store: Path, stored_run: StoredRun, block: Block) -> list[Path]:
-    """Give the shards that hold pixels of a block, also those that it shares with the rest of its stack."""
-    return [shard_file(store, stored_run.run.plan, product, block) for product in stored_run.products]
+    """Give the shards that hold what a worker made of a block, also those that it shares with the rest of its stack."""
+    return [shard_file(store, stored_run.run.plan, p, block) for p in of_stage(stored_run.products, "block")]

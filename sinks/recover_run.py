@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from ..stream.errors import OctostreamError, StoreError, UsageError
 from ..stream.model import Product, Run
+from ..stream.tables import Table
 from ..stream.tools import Reducer
+from .checked import with_digest
 from .durable import json_bytes, write_durably
 from .quarantine import Quarantine
 from .runfile import (
@@ -37,7 +39,12 @@ class Reduction(Protocol):
 
     @property
     def products(self) -> tuple[Product, ...]:
-        """All that the run makes."""
+        """All arrays that the run makes."""
+        ...
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """All tables that the run makes."""
         ...
 
     def reducer(self) -> Reducer:
@@ -75,11 +82,12 @@ def _from_attributes(store: Path, reduce: Reduce, damage: StoreError) -> StoredR
             "keep_raw": (store / "raw" / "0").is_dir(),
         }
         content = {"layout_version": LAYOUT_VERSION, "run": run, "plan": told["plan"], "recipe": told["recipe"]}
-        bare = run_from_json({**content, "products": [], "software": told["software"]}, store.absolute())
+        rest = {"products": [], "tables": [], "maps": {}, "software": told["software"]}
+        bare = run_from_json(with_digest({**content, **rest}), store.absolute())
         reduction = reduce(bare.run, load_maps(store))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, UsageError):
         raise damage from None
     except OctostreamError as cause:
         raise StoreError(damage.what, cause.what) from cause
     maps = {f.stem: xxhash.xxh3_64_hexdigest(f.read_bytes()) for f in sorted(maps_folder(store).glob("*.npy"))}
-    return replace(bare, products=tuple(reduction.products), maps=maps)
+    return replace(bare, products=tuple(reduction.products), tables=tuple(reduction.tables), maps=maps)

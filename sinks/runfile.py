@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from ..stream.errors import StoreError, UsageError
 from ..stream.model import Pixel, Plan, Product, Run
+from ..stream.tables import Column, Table
 from .checked import check_digest, with_digest
 from .layout import DOT_FOLDER
 
-LAYOUT_VERSION = 1
-_KEYS = {"layout_version", "run", "plan", "recipe", "products", "software"}
+LAYOUT_VERSION = 2
 
 
 class DamagedRunError(StoreError):
@@ -38,12 +38,15 @@ class StoredRun:
         Versions of the programs that make it.
     maps : mapping
         xxh3-64 of every calibration map's file, by name; 16 hexadecimal digits.
+    tables : tuple of Table
+        All that the run makes.
     """
 
     run: Run
     products: tuple[Product, ...]
     software: Mapping[str, str]
     maps: Mapping[str, str] = field(default_factory=dict)
+    tables: tuple[Table, ...] = ()
 
 
 def run_file(store: Path) -> Path:
@@ -64,11 +67,18 @@ def run_to_json(stored: StoredRun) -> dict[str, Any]:
         "run": {f.name: getattr(run, f.name) for f in fields(run) if f.name not in ("plan", "recipe", "store")},
         "plan": plan_to_json(run.plan),
         "recipe": dict(run.recipe),
-        "products": [asdict(product) for product in stored.products],
+        "products": [product_to_json(product) for product in stored.products],
+        "tables": [asdict(table) for table in stored.tables],
         "software": dict(stored.software),
         "maps": dict(stored.maps),
     }
     return with_digest(content)
+
+
+def product_to_json(product: Product) -> dict[str, Any]:
+    """Give a product as JSON types."""
+    plain = {f.name: getattr(product, f.name) for f in fields(product)}
+    return {**plain, "shape": list(product.shape), "attributes": dict(product.attributes)}
 
 
 def plan_to_json(plan: Plan) -> dict[str, Any]:
@@ -89,13 +99,15 @@ def run_from_json(data: Mapping[str, Any], store: Path) -> StoredRun:
     Raises
     ------
     StoreError
-        A newer octostream wrote it.
+        Another version of octostream wrote it.
     ValueError, KeyError, TypeError, AttributeError, UsageError
         It is something else.
     """
     if data["layout_version"] > LAYOUT_VERSION:
         raise StoreError(f"{store} has layout version {data['layout_version']}", "open it with a newer octostream")
-    check_digest(data, _KEYS)
+    if data["layout_version"] < LAYOUT_VERSION:
+        raise StoreError(f"{store} has layout version {data['layout_version']}", "open it with the octostream it names")
+    check_digest(data, set())
     plan = data["plan"]
     shape = tuple(plan["shape"])
     read = Plan(
@@ -103,7 +115,8 @@ def run_from_json(data: Mapping[str, Any], store: Path) -> StoredRun:
     )
     run = Run(**data["run"], plan=read, recipe=data["recipe"], store=str(store))
     products = tuple(Product(**{**p, "shape": tuple(p["shape"])}) for p in data["products"])
-    return StoredRun(run, products, data["software"], data.get("maps", {}))
+    tables = tuple(Table(**{**t, "columns": tuple(Column(**c) for c in t["columns"])}) for t in data["tables"])
+    return StoredRun(run, products, data["software"], data["maps"], tables)
 
 
 def read_run(store: Path) -> StoredRun:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..stream.ledger import Ledger
 from ..stream.model import Block, Commit, Loss
+from ..stream.tables import Rows
 
 
 class Sink(Protocol):
@@ -23,7 +24,7 @@ class Sink(Protocol):
             Where the parts belong.
         parts : mapping of str to ndarray
             For every product path its array over the block's extent; planes of frames that the block does not hold
-            are zero. The caller leaves the buffers alone until this returns.
+            are zero, in arrays of floats NaN. The caller leaves the buffers alone until this returns.
 
         Returns
         -------
@@ -63,6 +64,6 @@ class Keeper(Protocol):
         """Let readers see committed blocks; tell whether they see more than before."""
         ...
 
-    def seal(self, losses: Sequence[Loss]) -> Ledger:
+    def seal(self, losses: Sequence[Loss], tables: Mapping[str, Rows]) -> Ledger:
         """Finish the run and give the account of every frame."""
         ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,16 @@ from ..stream.errors import StoreError
 from ..stream.ledger import Ledger
 from .attributes import inner_groups, root_attributes
 from .frames_table import COLUMNS, FOLDER
-from .growth import Extent, visible_shape
 from .layout import array_metadata, array_path, group_metadata, table_metadata
 from .ngff import Window
 from .problem import Problem
 from .runfile import StoredRun, maps_folder
 
 
-def check_arrays(store: Path, stored_run: StoredRun, extent: Extent, *, sealed: bool) -> Iterator[Problem]:
-    """Compare every array's ``zarr.json`` with the plan and with the extent that the records give.
+def check_arrays(
+    store: Path, stored_run: StoredRun, shapes: Mapping[str, tuple[int, ...]], *, sealed: bool
+) -> Iterator[Problem]:
+    """Compare every array's ``zarr.json`` with the plan, and with the shape that it may show.
 
     A run that is not sealed may show less than it could.
     """
@@ -32,17 +33,22 @@ def check_arrays(store: Path, stored_run: StoredRun, extent: Extent, *, sealed: 
         except StoreError as cause:
             yield Problem(str(cause), file=name)
             continue
-        expected = visible_shape(product, extent)
+        expected = shapes[product.path]
         shape = _shape(found)
         less = len(shape) == len(expected) and all(a <= b for a, b in zip(shape, expected, strict=True))
         if shape != expected and (sealed or not less):
-            yield Problem(f"{name} shows shape {shape}, the commit records say {expected}")
+            say = "commit records say" if product.stage == "block" else "parts on the disk make"
+            yield Problem(f"{name} shows shape {shape}, the {say} {expected}")
         if found != array_metadata(stored_run.run.plan, product, shape):
             yield Problem(f"{name} is not what octostream wrote", file=name)
 
 
 def check_groups(
-    store: Path, stored_run: StoredRun, ledger: Ledger | None, windows: Mapping[int, Window] | None
+    store: Path,
+    stored_run: StoredRun,
+    ledger: Ledger | None,
+    windows: Mapping[int, Window] | None,
+    not_derived: Sequence[str],
 ) -> Iterator[Problem]:
     """Compare every group with the run and, once sealed, with the ledger and with the range of the pixels.
 
@@ -54,11 +60,13 @@ def check_groups(
         Of a sealed run.
     windows : mapping of int to (int, int), or None
         Range that viewers are to show first, by channel; None where it is not known or may still change.
+    not_derived : sequence of str
+        Derived products of a sealed run that are not there.
     """
     counts = (len(ledger.stored), len(ledger.lost)) if ledger else (0, 0)
     status = ledger.status if ledger else "recording"
     expected = inner_groups(stored_run, windows or {})
-    expected[""] = group_metadata(root_attributes(stored_run, status, *counts, windows or {}))
+    expected[""] = group_metadata(root_attributes(stored_run, status, *counts, windows or {}, not_derived))
     if ledger is not None:
         expected[FOLDER] = group_metadata({})
     for path, group in expected.items():

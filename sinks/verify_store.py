@@ -16,10 +16,11 @@ from ..stream.ranges import Ranges
 from .account import account, frames_of
 from .arrays import context
 from .commits import DamagedRecordError, read_commit, record_file, recorded_blocks
+from .derivation import Derivation
 from .failure import refuse_blame
 from .frames_table import FOLDER, frames_table, read_frames_table
 from .growth import Extent, Growth, reach
-from .layout import array_path, merges, shard_file
+from .layout import array_path, merges, of_stage, shard_file
 from .leftovers import merged_parts, strays, unfinished_files
 from .ngff import Window
 from .problem import Problem
@@ -28,6 +29,7 @@ from .runfile import StoredRun
 from .sealfile import is_closed, ledger_file, read_sealed_ledger, salvage_ledger
 from .verify_blocks import BlockVerifier
 from .verify_metadata import check_arrays, check_groups, check_maps, check_table
+from .verify_tables import check_tables
 from .windows import read_windows
 
 THREADS = 2
@@ -87,7 +89,9 @@ def examine(store: Path, stored_run: StoredRun, progress: Progress | None = None
     sealed = over or ledger is not None or is_closed(store)
     checks = ["commit records", "calibration maps", "array metadata", "group attributes"]
     problems += check_maps(store, stored_run)
-    problems += check_arrays(store, stored_run, growth.final, sealed=sealed)
+    derivation = Derivation(store, plan, stored_run.products)
+    shapes = derivation.shapes(growth, growth.final, over=sealed)
+    problems += check_arrays(store, stored_run, shapes, sealed=sealed)
     checks += [f"{array_path(p)} readable and right" for p in stored_run.products]
     # A run whose agent was taken for gone may be opened again; then stacks go on that were not whole.
     goes_on = not sealed or (ledger is not None and any(k.where == "agent" for k in ledger.losses))
@@ -95,11 +99,13 @@ def examine(store: Path, stored_run: StoredRun, progress: Progress | None = None
     problems += _check_blocks(store, stored_run, commits, sealed=sealed, goes_on=goes_on, progress=show)
     windows = _windows(store, stored_run, growth, growth.final) if sealed else None
     shown = ledger or (account(plan, frames_of(commits.values())) if sealed else None)
-    problems += check_groups(store, stored_run, shown, windows)
+    missing = derivation.missing(growth, growth.final) if shown else []
+    problems += check_groups(store, stored_run, shown, windows, missing)
     if sealed:
-        checks += ["files", "frames table", "ledger"]
+        checks += ["files", "frames table", *(f"table {t.name}" for t in stored_run.tables), "ledger"]
         problems += _check_files(store, stored_run, commits, goes_on=goes_on)
         problems += _check_table(store, plan.frames, commits)
+        problems += check_tables(store, stored_run.tables, commits)
         problems += _check_ledger(store, plan.frames, frames_of(commits.values()), ledger)
     return Findings(commits, damaged, ledger, tuple(checks), tuple(problems))
 
@@ -165,6 +171,7 @@ def _check_blocks(
             if following is None or following not in stack:
                 yield from verifier.check_stack(block, required=sealed)
             progress(k + 1, len(numbers))
+        yield from verifier.check_run()
 
 
 def _windows(store: Path, stored_run: StoredRun, growth: Growth, extent: Extent) -> dict[int, Window] | None:
@@ -177,13 +184,13 @@ def _windows(store: Path, stored_run: StoredRun, growth: Growth, extent: Extent)
 
 def _merged(store: Path, stored_run: StoredRun, block: Block) -> bool:
     plan = stored_run.run.plan
-    folded = [p for p in stored_run.products if merges(plan, p)]
+    folded = [p for p in of_stage(stored_run.products, "block") if merges(plan, p)]
     return all(shard_file(store, plan, p, block).exists() for p in folded)
 
 
 def _check_files(store: Path, stored_run: StoredRun, commits: dict[int, Commit], *, goes_on: bool) -> Iterator[Problem]:
     """Name files that no commit record accounts for, and those that were never finished."""
-    for file in strays(store, stored_run.run.plan, stored_run.products, commits):
+    for file in strays(store, stored_run, commits):
         yield Problem(f"{file.relative_to(store)} belongs to no commit record")
     for file in unfinished_files(store, stored_run.products):
         yield Problem(f"{file.relative_to(store)} was never finished")

@@ -22,10 +22,11 @@ LOW, HIGH = 0.005, 0.999
 
 
 def window_of(pixels: NDArray[Any]) -> Window:
-    """Give a robust range of uint16 pixels: their quantiles at `LOW` and `HIGH`, at least one count apart."""
+    """Give a robust range of uint8 or uint16 pixels: their quantiles at `LOW` and `HIGH`, at least one count apart."""
     cumulative = np.cumsum(np.bincount(pixels.ravel(), minlength=1))
     start, end = (int(np.searchsorted(cumulative, q * cumulative[-1])) for q in (LOW, HIGH))
-    return min(start, 65534), max(end, min(start, 65534) + 1)
+    start = min(start, int(np.iinfo(pixels.dtype).max) - 1)
+    return start, max(end, start + 1)
 
 
 def read_windows(
@@ -40,7 +41,7 @@ def read_windows(
     dict of int to (int, int)
         By channel number; without those of which nothing is stored.
     """
-    pyramid = [p for p in levels(products) if p.dtype == "uint16"]
+    pyramid = [p for p in levels(products) if p.dtype in ("uint8", "uint16")]
     if not pyramid or not extent.length:
         return {}
     coarsest = pyramid[-1]

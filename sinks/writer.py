@@ -1,4 +1,4 @@
-"""The worker's side of a store: parts of blocks in, durable shards out."""
+"""Parts of blocks in, durable shards out: for the products that a worker makes, and with them its commit records."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from tensorstore import TensorStore
 
@@ -18,7 +17,7 @@ from .commits import DamagedRecordError, read_commit, settle, write_commit
 from .durable import sync_above
 from .failure import said
 from .folds import write_partial
-from .layout import array_path, merges, region, shard_file
+from .layout import array_path, merges, of_stage, part_dtype, region, shard_file
 from .runfile import run_file
 from .sealfile import is_closed
 
@@ -48,8 +47,8 @@ def write_groups(sizes: Sequence[int]) -> list[list[int]]:
     return groups
 
 
-class StoreWriter:
-    """Writes the products of blocks, and their commit records.
+class PartsWriter:
+    """Writes the parts that blocks have of the products of one stage.
 
     Parameters
     ----------
@@ -58,18 +57,21 @@ class StoreWriter:
     plan : Plan
         The run's plan.
     products : sequence of Product
-        All that the run makes.
+        All that the run makes; those of other stages are passed over.
+    stage : str
+        ``block`` or ``series``.
     threads : int
         How many threads encode at the same time.
     """
 
-    def __init__(self, store: Path, plan: Plan, products: Sequence[Product], threads: int = 2) -> None:
+    def __init__(self, store: Path, plan: Plan, products: Sequence[Product], stage: str, threads: int) -> None:
         self.store = store
         self.plan = plan
-        self.products = {p.path: p for p in products}
-        self._folded = {p.path for p in products if merges(plan, p)}
+        self.products = {p.path: p for p in of_stage(products, stage)}
+        self._folded = {p.path for p in self.products.values() if merges(plan, p)}
         shared = context(threads)
-        self._arrays = {p.path: open_planned(store, plan, p, shared) for p in products if p.path not in self._folded}
+        own = [p for p in self.products.values() if p.path not in self._folded]
+        self._arrays = {p.path: open_planned(store, plan, p, shared) for p in own}
 
     def write(self, block: Block, parts: Mapping[str, NDArray[Any]]) -> int:
         """Make the products of a block durable; see `sinks.sink.Sink.write`.
@@ -91,6 +93,51 @@ class StoreWriter:
             return stored + sum(
                 write_partial(self.store, self.products[path], block.number, parts[path]) for path in self._folded
             )
+
+    def close(self) -> None:
+        """Let go of the arrays; the writer is of no use afterwards."""
+        self._arrays = {}
+
+    def _keep_shard(self, product: Product, block: Block) -> int:
+        """Make the way to a block's shard durable, folder by folder; give the shard's bytes."""
+        shard = shard_file(self.store, self.plan, product, block)
+        sync_above(shard, self.store / array_path(product))
+        return shard.stat().st_size
+
+    def _part(
+        self, path: str, block: Block, parts: Mapping[str, NDArray[Any]]
+    ) -> tuple[TensorStore, tuple[slice, ...], NDArray[Any]]:
+        return self._arrays[path], region(self.products[path], block), parts[path]
+
+    def _check_open(self) -> None:
+        # tensorstore would make missing folders again.
+        with said(f"look into {self.store}"):
+            there = run_file(self.store).exists()
+        if not there:
+            raise StoreError(f"the store {self.store} is gone", "check that nobody moved or removed it")
+
+    def _check_parts(self, block: Block, parts: Mapping[str, NDArray[Any]]) -> None:
+        if parts.keys() != self.products.keys():
+            raise ValueError(f"parts of {sorted(parts)} for products {sorted(self.products)}")
+        for path, part in parts.items():
+            product = self.products[path]
+            shape = tuple(s.stop - s.start for s in region(product, block))
+            dtype = part_dtype(self.plan, product)
+            if part.shape != shape or part.dtype != dtype:
+                raise ValueError(f"part of {path} is {part.dtype} {part.shape}, not {dtype} {shape}")
+
+
+class StoreWriter(PartsWriter):
+    """Writes what a worker makes of blocks, and their commit records; not into a store that is sealed.
+
+    Parameters
+    ----------
+    store, plan, products, threads : Path, Plan, sequence of Product, int
+        As for `PartsWriter`; it writes the products of stage ``block``.
+    """
+
+    def __init__(self, store: Path, plan: Plan, products: Sequence[Product], threads: int = 2) -> None:
+        super().__init__(store, plan, products, "block", threads)
 
     def committed(self, block: int) -> Commit | None:
         """Give the commit record of a block; see `sinks.sink.Sink.committed`.
@@ -120,35 +167,8 @@ class StoreWriter:
         with said(f"write the commit record of block {commit.block} of {self.store}"):
             write_commit(self.store, commit)
 
-    def close(self) -> None:
-        """Let go of the arrays; the writer is of no use afterwards."""
-        self._arrays = {}
-
-    def _keep_shard(self, product: Product, block: Block) -> int:
-        """Make the way to a block's shard durable, folder by folder; give the shard's bytes."""
-        shard = shard_file(self.store, self.plan, product, block)
-        sync_above(shard, self.store / array_path(product))
-        return shard.stat().st_size
-
-    def _part(
-        self, path: str, block: Block, parts: Mapping[str, NDArray[Any]]
-    ) -> tuple[TensorStore, tuple[slice, ...], NDArray[Any]]:
-        return self._arrays[path], region(self.products[path], block), parts[path]
-
     def _check_open(self) -> None:
-        # tensorstore would make missing folders again, and a late worker could write into a sealed store.
-        with said(f"look into {self.store}"):
-            there = run_file(self.store).exists()
-        if not there:
-            raise StoreError(f"the store {self.store} is gone", "check that nobody moved or removed it")
+        super()._check_open()
+        # A late worker could write into a sealed store.
         if is_closed(self.store):
             raise StoreError(f"the store {self.store} is sealed", "start a new run")
-
-    def _check_parts(self, block: Block, parts: Mapping[str, NDArray[Any]]) -> None:
-        if parts.keys() != self.products.keys():
-            raise ValueError(f"parts of {sorted(parts)} for products {sorted(self.products)}")
-        for path, part in parts.items():
-            product = self.products[path]
-            shape = tuple(s.stop - s.start for s in region(product, block))
-            if part.shape != shape or part.dtype != np.dtype(product.dtype):
-                raise ValueError(f"part of {path} is {part.dtype} {part.shape}, not {product.dtype} {shape}")

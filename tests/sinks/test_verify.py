@@ -255,7 +255,7 @@ def test_what_is_no_store_is_refused_in_one_line(acquire, tmp_path, there):
         case "damaged":
             made = acquire(tmp_path)
             made.keeper()
-            (made.store / ".octostream" / "run.json").write_text('{"layout_version": 1}')
+            (made.store / ".octostream" / "run.json").write_text('{"layout_version": 2}')
             path = made.store
     with pytest.raises(StoreError) as error:
         verify(path)
