@@ -116,7 +116,7 @@ def _create(run: Run, reduction: Reduction, maps: Mapping[str, NDArray[Any]]) ->
     place = next(folder for folder in Path(run.store).parents if folder.exists())
     need = sum(np.dtype(p.dtype).itemsize * math.prod(p.shape) for p in reduction.products)
     check_space(place, int(need / LEAST_COMPRESSION), reserve_of(free_bytes(place)[1], RESERVE_BYTES))
-    StoreKeeper.create(run, reduction.products, maps, {"octostream": __version__})
+    StoreKeeper.create(run, reduction.products, maps, {"octostream": __version__}, reduction.tables)
 
 
 def _check_same(out: Path, run: Run) -> None:

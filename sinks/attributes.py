@@ -102,7 +102,8 @@ def _ome(
     stored_run: StoredRun, image: str, products: Sequence[Product], windows: Mapping[int, Window]
 ) -> dict[str, Any]:
     run, first = stored_run.run, products[0]
-    kind = MODES[mode_of(first)] if image.startswith("projections/") else "mean" if len(products) > 1 else ""
+    halved = "mean" if len(products) > 1 and first.shows == "image" else ""
+    kind = MODES[mode_of(first)] if image.startswith("projections/") else halved
     shown = windows if _like_levels(first, levels(stored_run.products)) else None
     ome = image_attributes(f"{run.name} {image}", run.plan, products, kind, shown)
     if first.shows == "label":

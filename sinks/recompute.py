@@ -55,7 +55,7 @@ def projected(product: Product, level0: NDArray[np.uint16], there: NDArray[np.bo
         return level0.max(along)
     kept = there[..., None, None]
     if mode == "min":
-        least = level0.min(along) if there.all() else level0.min(along, initial=SATURATED, where=kept)
+        least = level0.min(along) if there.all() else level0.min(along, initial=np.iinfo(level0.dtype).max, where=kept)
         return np.where(kept.any(along, keepdims=False), least, 0).astype(level0.dtype)
     total = level0.sum(along, dtype=np.uint64)
     if sums:
