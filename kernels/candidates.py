@@ -236,7 +236,7 @@ class EventFinder:
         """
         if number not in self._frames or number in self._held:
             raise ValueError(f"frame {number} is not of the block that was begun, or came before")
-        smoothed = self._spare.pop() if self._spare else np.zeros(self._cells.shape, np.float32)
+        smoothed = self._spare.pop() if self._spare else self._blank()
         self.smooth(image, smoothed)
         self._held[number] = smoothed
         lag = self.parameters.lag
@@ -254,7 +254,7 @@ class EventFinder:
         """
         lag = self.parameters.lag
         first, last = self._frames.start + lag, self._frames.stop - lag
-        edges = {n: self._held[n].copy() for n in sorted(self._held) if n < first or n >= last}
+        edges = {n: self._kept(self._held[n]) for n in sorted(self._held) if n < first or n >= last}
         return EventPart(self._frames, _in_order(self._tables), edges)
 
     def smooth(self, image: NDArray[np.uint16], out: NDArray[np.float32]) -> None:
@@ -295,11 +295,21 @@ class EventFinder:
         known = self.parameters
         rows = np.int64(_change(now, before, known.background, known.floor, known.threshold, self._change))
         found = self._found[: _find(self._change, known.threshold, known.reach, self._found) if rows else 0]
+        return self._table(number, found, self._change[found[:, 0], found[:, 1]])
+
+    def _table(self, number: int, found: NDArray[np.int32], scores: NDArray[np.float32]) -> NDArray[Any]:
         table = np.empty(len(found), ROW)
         table["frame"] = number
-        table["y"], table["x"] = to_sensor(found, self._sensor, self._scale * known.bin).T
-        table["score"] = self._change[found[:, 0], found[:, 1]]
+        table["y"], table["x"] = to_sensor(found, self._sensor, self._scale * self.parameters.bin).T
+        table["score"] = scores
         return table
+
+    # Where smoothed images are held, and what a part has of them: copies.
+    def _blank(self) -> Any:
+        return np.zeros(self._cells.shape, np.float32)
+
+    def _kept(self, image: Any) -> NDArray[np.float32]:
+        return image.copy()
 
 
 @entry

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, NamedTuple
 
@@ -120,6 +121,29 @@ def _centre(shape: tuple[int, ...], roi: int) -> tuple[slice, ...]:
     return tuple(slice((size - min(size, roi)) // 2, (size - min(size, roi)) // 2 + min(size, roi)) for size in shape)
 
 
+class FocusSums(NamedTuple):
+    """What all measures but the spectrum of the centre are made of, exact.
+
+    Attributes
+    ----------
+    total, squares : int
+        Σx and Σx² of all pixels.
+    gradients : int
+        Σ(gx² + gy²) of the pixels with 8 neighbours.
+    apart : int
+        Σ(x(y, x + 2) - x(y, x))².
+    centre_total, centre_squares : int
+        Σx and Σx² of the centre.
+    """
+
+    total: int
+    squares: int
+    gradients: int
+    apart: int
+    centre_total: int
+    centre_squares: int
+
+
 class FocusMeter:
     """Measures one frame after another; holds all buffers. Not for several threads at once.
 
@@ -163,20 +187,25 @@ class FocusMeter:
             raise ValueError(f"frame is {pixels.dtype} {pixels.shape}, not C-contiguous uint16 {self._shape}")
         view = pixels.view()
         view.flags.writeable = False
-        total, squares, gradients, apart = (int(part) for part in _frame_sums(view, self._scratch))
-        count, (height, width) = pixels.size, self._shape
-        mean = (total - self._parameters.offset * count) / count
+        centre = view[self._centre]
+        sums = FocusSums(*map(int, (*_frame_sums(view, self._scratch), *_centre_sums(centre))))
+        return self._sharpness(sums, lambda *known: self._entropy(centre, *known))
+
+    def _sharpness(self, sums: FocusSums, entropy: Callable[[int, float, float], float]) -> Sharpness:
+        # ``entropy`` gives -Σ|c|·log₂|c| of the centre: less a whole number, with a first coefficient, over a norm.
+        offset, (height, width) = self._parameters.offset, self._shape
+        count = height * width
+        mean = (sums.total - offset * count) / count
         scale = mean**2 if mean > 0 else math.nan
         return Sharpness(
-            self._entropy(view[self._centre]),
-            _share(gradients, (height - 2) * (width - 2) if height > 2 else 0, scale),
-            _share(apart, height * (width - 2), scale),
-            (squares * count - total**2) / count**2 / scale,
+            self._dct(sums.centre_total, sums.centre_squares, entropy),
+            _share(sums.gradients, (height - 2) * (width - 2) if height > 2 else 0, scale),
+            _share(sums.apart, height * (width - 2), scale),
+            (sums.squares * count - sums.total**2) / count**2 / scale,
         )
 
-    def _entropy(self, centre: NDArray[np.uint16]) -> float:
-        count, offset = centre.size, self._parameters.offset
-        total, squares = (int(part) for part in _centre_sums(centre))
+    def _dct(self, total: int, squares: int, entropy: Callable[[int, float, float], float]) -> float:
+        count, offset = self._signal.size, self._parameters.offset
         # About the whole number next to the offset, where the squares of a weak signal do not cancel.
         near = round(offset)
         rest = offset - near
@@ -185,11 +214,14 @@ class FocusMeter:
         if norm <= 0:
             return math.nan
         # The mean is a thousand times what the other coefficients are; taken off first, it costs them no digits.
-        _less_mean(centre, round(total / count), self._signal)
-        spectrum = dctn(self._signal, norm="ortho", overwrite_x=True, workers=1)
         constant = (total - offset * count) / math.sqrt(count)
-        entropy = _entropy(spectrum, self._ends, constant, math.sqrt(norm))
-        return 2 / (self._support[0] * self._support[1]) * float(entropy)
+        found = entropy(round(total / count), constant, math.sqrt(norm))
+        return 2 / (self._support[0] * self._support[1]) * found
+
+    def _entropy(self, centre: NDArray[np.uint16], mean: int, constant: float, norm: float) -> float:
+        _less_mean(centre, mean, self._signal)
+        spectrum = dctn(self._signal, norm="ortho", overwrite_x=True, workers=1)
+        return float(_entropy(spectrum, self._ends, constant, norm))
 
 
 def _share(total: int, count: int, scale: float) -> float:

@@ -19,7 +19,7 @@ _SUM: Final = 256
 _BITS: Final = np.uint32(8)
 _ROUND: Final = np.uint32(_SUM // 2)
 #: Smoothed values are in 1 / 65536 count: along x and y the weights multiply, and what z adds is rounded away.
-_SCALE: Final = _SUM * _SUM
+SCALE: Final = _SUM * _SUM
 #: The level of a large stack is taken from every 7th pixel of every 13th row, that of a smaller one from more. Both are
 #: odd and the columns take turns, so that no part of the image is preferred.
 _EVERY: Final = (13, 7)
@@ -154,8 +154,8 @@ def level_of(values: NDArray[Any], parameters: Foreground) -> int:
     return math.floor(low + parameters.threshold * (mean - low))
 
 
-def _strides(pixels: int) -> tuple[int, int]:
-    # Of rows and of columns.
+def strides(pixels: int) -> tuple[int, int]:
+    """Give n and m: the level of a stack of so many pixels is taken from every n-th row and every m-th column."""
     share = pixels // _ENOUGH | 1
     columns = min(share, _EVERY[1])
     return min(share // columns | 1, _EVERY[0]), columns
@@ -172,7 +172,7 @@ def sampled_reference(smooth: NDArray[np.int64]) -> NDArray[np.int64]:
     -------
     int64 (n,)
     """
-    rows, columns = _strides(smooth.size)
+    rows, columns = strides(smooth.size)
     lines = smooth.reshape(-1, smooth.shape[2])[::rows]
     return np.concatenate([line[i % columns :: columns] for i, line in enumerate(lines)])
 
@@ -202,7 +202,7 @@ def foreground_reference(stack: NDArray[np.uint16], parameters: Foreground, chun
     for index in np.ndindex(background.shape):
         part = tuple(slice(i * step, (i + 1) * step) for i, step in zip(index, chunk, strict=True))
         background[index] = not mask[part].any()
-    return Mask(limit / _SCALE, int(mask.sum()), mask.astype(np.uint8), background)
+    return Mask(limit / SCALE, int(mask.sum()), mask.astype(np.uint8), background)
 
 
 class ForegroundMasker:
@@ -255,12 +255,12 @@ class ForegroundMasker:
         view = stack.view()
         view.flags.writeable = False
         buffers = self._along_z, self._along_yx, self._smooth, self._line, self._row
-        taken = _sample(view, *buffers, *_strides(stack.size), self._samples)
+        taken = _sample(view, *buffers, *strides(stack.size), self._samples)
         limit = level_of(self._samples[:taken], self._parameters)
         foreground = _mask(view, *buffers, limit, out)
         background = np.ones([-(-size // step) for size, step in zip(stack.shape, self._chunk, strict=True)], bool)
         _clear_chunks(out, self._chunk, background)
-        return Mask(limit / _SCALE, int(foreground), out, background)
+        return Mask(limit / SCALE, int(foreground), out, background)
 
 
 @entry

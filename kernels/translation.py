@@ -37,7 +37,7 @@ def translate_reference(image: NDArray[np.uint16], dy: float, dx: float, fill: i
     """
     out = np.full(image.shape, fill, np.uint16)
     wide = image.astype(np.int64)
-    (y, fy), (x, fx) = _split(dy), _split(dx)
+    (y, fy), (x, fx) = split(dy), split(dx)
     rows, columns = (np.arange(size) + at for size, at in zip(image.shape, (y, x), strict=True))
     # With no part of a pixel to go, the next neighbour is not needed, and need not be there.
     has_y = (rows >= 0) & (rows + (fy > 0) < image.shape[0])
@@ -52,8 +52,8 @@ def translate_reference(image: NDArray[np.uint16], dy: float, dx: float, fill: i
     return out
 
 
-def _split(move: float) -> tuple[int, int]:
-    # Where a pixel takes its value from: whole pixels, and steps beyond.
+def split(move: float) -> tuple[int, int]:
+    """Give where a pixel takes its value from if the content moves: by whole pixels, and by steps beyond."""
     return divmod(-round(min(max(move, -_FAR), _FAR) * STEPS), STEPS)
 
 
@@ -68,7 +68,7 @@ def translate(image: NDArray[np.uint16], dy: float, dx: float, fill: int, out: N
     out : uint16 (y, x), C-contiguous
         Result; another array than the image.
     """
-    (y, fy), (x, fx) = _split(dy), _split(dx)
+    (y, fy), (x, fx) = split(dy), split(dx)
     view = image.view()
     view.flags.writeable = False
     _translate(view, y, fy, x, fx, np.uint16(fill), out)
