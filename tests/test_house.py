@@ -65,7 +65,7 @@ def test_types_and_page_are_shipped():
 
 
 def test_cuda_sources_are_shipped_and_joined():
-    from octostream.kernels.cuda_source import FILES
+    from octostream.kernels import cuda_reductions, cuda_source
 
     folder = ROOT / "kernels" / "cuda"
     shipped = {
@@ -73,7 +73,8 @@ def test_cuda_sources_are_shipped_and_joined():
         for pattern in PROJECT["tool"]["setuptools"]["package-data"]["octostream.kernels"]
         for f in (ROOT / "kernels").glob(pattern)
     }
-    assert {folder / name for name in FILES} == {file for file in tracked() if file.parent == folder} <= shipped
+    joined = {folder / name for name in (*cuda_source.FILES, *cuda_reductions.FILES)}
+    assert joined == {file for file in tracked() if file.parent == folder} <= shipped
 
 
 def test_version_is_said_once():

@@ -1,0 +1,75 @@
+"""A device for the GPU forms: NumPy for arrays, the emulator for launches, and a wall at either end of every array."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from octostream.kernels.cuda_reductions import KERNELS, source
+
+from .build import compile_library, run_kernel
+
+_HERE = Path(__file__).parent
+_PAGE = mmap.PAGESIZE
+#: What memory around an array holds.
+_AROUND = 0xA5
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+@cache
+def _library():
+    return compile_library(KERNELS, f'#include "{_HERE / "atomics.h"}"\n{source()}')
+
+
+class _Walled:
+    """Memory between two pages that nobody may touch; an array begins or ends at one, and all around it stays."""
+
+    def __init__(self, array, at_end):
+        pages = -(-max(array.nbytes, 1) // _PAGE)
+        self._map = mmap.mmap(-1, (pages + 2) * _PAGE)
+        self._base = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
+        self._walls = (self._base, self._base + (pages + 1) * _PAGE)
+        self._allow(0)
+        self._whole = np.frombuffer(self._map, np.uint8, pages * _PAGE, _PAGE)
+        self._whole[:] = _AROUND
+        start = self._whole.size - array.nbytes if at_end else 0
+        self.address = self._walls[0] + _PAGE + start
+        self._inside = self._whole[start : start + array.nbytes]
+        self._inside[:] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+
+    def _allow(self, what):
+        for wall in self._walls:
+            if _LIBC.mprotect(ctypes.c_void_p(wall), ctypes.c_size_t(_PAGE), what):
+                raise OSError(ctypes.get_errno(), "mprotect")
+
+    def leave(self, array):
+        """Give the array what the memory holds now."""
+        around = np.count_nonzero(self._whole != _AROUND) - np.count_nonzero(self._inside != _AROUND)
+        assert around == 0, "a kernel wrote beside an array"
+        if array.flags.writeable:
+            array.reshape(-1).view(np.uint8)[:] = self._inside
+        self._allow(mmap.PROT_READ | mmap.PROT_WRITE)
+
+
+class EmulatedAccelerator:
+    """Runs every launch in the emulator; `seed` chooses the order of blocks and threads, and where arrays end."""
+
+    xp = np
+
+    def __init__(self, seed=0):
+        self.seed = seed
+
+    def launch(self, kernel, grid, block, *arguments):
+        assert kernel in KERNELS
+        assert all(isinstance(a, np.ndarray | np.generic) for a in arguments), arguments
+        walled = {i: _Walled(a, (self.seed + i) % 2) for i, a in enumerate(arguments) if isinstance(a, np.ndarray)}
+        values = [np.uint64(walled[i].address) if i in walled else a for i, a in enumerate(arguments)]
+        run_kernel(kernel, grid, block, values, seed=self.seed, library=_library())
+        for i, memory in walled.items():
+            memory.leave(arguments[i])
+
+    def to_host(self, array):
+        return array.copy()
