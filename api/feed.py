@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +61,10 @@ class Runs(Protocol):
 
     def ledger(self, run_id: str) -> Ledger | None:
         """Give the ledger of a run; None if there is no such run."""
+        ...
+
+    def recipe(self, run_id: str) -> Mapping[str, Any] | None:
+        """Give the recipe of a run as its store has it; None if there is no such run, or its store is gone."""
         ...
 
     def projection(self, run_id: str, which: str, c: int) -> tuple[int, NDArray[np.uint16]] | None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..sinks.reading import Which, latest_projection, read_ledger
 from ..sinks.registry import Registry
+from ..sinks.runfile import read_run
 from ..stream.errors import StoreError
 from ..stream.ledger import Ledger
 from ..stream.report import RunReport
@@ -41,6 +42,14 @@ class StoredRuns:
         run = self.get(run_id)
         try:
             return read_ledger(Path(run.store)) if run else None
+        except StoreError:
+            return None
+
+    def recipe(self, run_id: str) -> Mapping[str, Any] | None:
+        """Give the recipe of a run as its store has it; None if there is no such run, or its store is gone."""
+        run = self.get(run_id)
+        try:
+            return read_run(Path(run.store)).run.recipe if run else None
         except StoreError:
             return None
 

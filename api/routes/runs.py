@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from starlette.exceptions import HTTPException
 
 from .context import Context, unknown
-from .views import LedgerView, Problem, RunPage, RunView
+from .views import LedgerView, Problem, RecipeView, RunPage, RunView
 
 RunId = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="run id, or `live`")]
 
@@ -61,6 +61,14 @@ def run_routes(context: Context) -> APIRouter:
         if ledger is None:
             raise HTTPException(404, unknown(run_id))
         return LedgerView.of(run.id, ledger)
+
+    @router.get("/{run_id}/recipe", summary="What is done to its frames", responses=missing)
+    def get_recipe(run_id: RunId) -> RecipeView:
+        run = context.find(run_id)
+        recipe = context.runs.recipe(run.id)
+        if recipe is None:
+            raise HTTPException(404, unknown(run_id))
+        return RecipeView.of(run.id, recipe)
 
     @router.get(
         "/{run_id}/projections/{which}",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from pydantic import BaseModel, Field
@@ -86,6 +88,27 @@ class RunPage(BaseModel):
 
     runs: list[RunView]
     next: str | None = Field(description="value of `before` for the next page; null on the last page")
+
+
+class StepView(BaseModel):
+    """A step of a recipe."""
+
+    step: str
+    parameters: dict[str, Any] = Field(description="value of each; of a map, the file that it was read from")
+
+
+class RecipeView(BaseModel):
+    """What is done to the frames of a run."""
+
+    run: str
+    name: str
+    steps: list[StepView] = Field(description="in the order in which they act")
+
+    @classmethod
+    def of(cls, run: str, recipe: Mapping[str, Any]) -> RecipeView:
+        """Make the view of a recipe in its plain form, steps being its objects."""
+        steps = [StepView(step=name, parameters=told) for name, told in recipe.items() if isinstance(told, dict)]
+        return cls(run=run, name=str(recipe.get("name", "")), steps=steps)
 
 
 class LossView(BaseModel):

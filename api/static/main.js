@@ -7,6 +7,7 @@ import { LiveImage } from "./live.js";
 import { Numbers } from "./numbers.js";
 import { Preview } from "./preview.js";
 import { Projections } from "./projections.js";
+import { recipes, showRecipe } from "./recipe.js";
 import { showStages } from "./stages.js";
 import { showFigures, showVerdict } from "./summary.js";
 import { themes } from "./theme.js";
@@ -20,6 +21,7 @@ let chosen = "";
 let rendered = null;
 
 themes();
+recipes();
 preview.follow("live");
 copies(byId("command-copy"), byId("command"));
 byId("run-choice").addEventListener("change", (event) => {
@@ -44,6 +46,7 @@ async function render() {
   rendered = status;
   document.body.dataset.page = run ? "run" : "waiting";
   showFigures(status, run);
+  showRecipe(run);
   showAlarms(status.report);
   showStages(status.report);
   choices(status.report);

@@ -93,6 +93,7 @@ class FakeRuns:
     """Registry over a list, newest first."""
 
     rows: list[RunReport] = field(default_factory=list)
+    gone: set[str] = field(default_factory=set)
 
     def list(self, limit: int, before: str | None) -> list[RunReport]:
         ids = [run.id for run in self.rows]
@@ -106,6 +107,21 @@ class FakeRuns:
         if self.get(run_id) is None:
             return None
         return Ledger(10, Ranges(((0, 6),)), (Loss(8, 8, "agent", "spool full"),))
+
+    def recipe(self, run_id: str) -> dict[str, object] | None:
+        run = self.get(run_id)
+        if run is None or run_id in self.gone:
+            return None
+        gain = {"map": "calibrate.gain", "file": "gain.npy", "xxh3": "0123456789abcdef"}
+        calibrate = {"offset": 98, "gain": gain}
+        return {
+            "version": 2,
+            "name": run.recipe,
+            "calibrate": calibrate,
+            "hot_pixels": {"pixels": [[3, 4], [5, 6]]},
+            "projections": {"along": ["z", "y"]},
+            "statistics": {},
+        }
 
     def projection(self, run_id: str, which: str, c: int) -> tuple[int, np.ndarray] | None:
         run = self.get(run_id)

@@ -112,3 +112,26 @@ def test_a_registry_that_cannot_be_read_is_said_so(service, monkeypatch) -> None
     answer = service.http.get(f"{service.url}/api/v1/runs")
     assert answer.status_code == 503
     assert answer.json()["detail"] == "the run registry cannot be read: check the disk under the data directory"
+
+
+def test_the_recipe_is_given_by_steps(service, make, data) -> None:
+    service.runs.rows = [make["run"](data), make["run"](data, "r-2")]
+    service.runs.gone = {"r-2"}
+    assert service.http.get(f"{service.url}/api/v1/runs/r-0001/recipe").json() == {
+        "run": "r-0001",
+        "name": "lightsheet",
+        "steps": [
+            {
+                "step": "calibrate",
+                "parameters": {
+                    "offset": 98,
+                    "gain": {"map": "calibrate.gain", "file": "gain.npy", "xxh3": "0123456789abcdef"},
+                },
+            },
+            {"step": "hot_pixels", "parameters": {"pixels": [[3, 4], [5, 6]]}},
+            {"step": "projections", "parameters": {"along": ["z", "y"]}},
+            {"step": "statistics", "parameters": {}},
+        ],
+    }
+    for run in ("r-2", "r-3", "live"):
+        assert service.http.get(f"{service.url}/api/v1/runs/{run}/recipe").status_code == 404

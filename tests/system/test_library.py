@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import zarr
 from octostream.acquire.recording import open_run
+from octostream.kernels.recipe import Recipe
 from octostream.stream.agent_protocol import Timing
 from octostream.stream.errors import RefusedError, SourceError, UnreachableError
 from octostream.stream.model import Pixel, Plan
@@ -103,6 +104,19 @@ def test_thousands_of_losses_are_named_one_by_one(shared_service):
     ledger = shared_service.get(f"/api/v1/runs/{run.run}/ledger").json()
     assert [k["first"] for k in ledger["lost"]] == list(range(1, count, 2))
     assert ledger["lost"][7]["why"].startswith("page 15 is damaged")
+
+
+def test_the_service_gives_the_recipe_of_a_run(shared_service):
+    recipe = Recipe.load("lightsheet", ["calibrate.offset=97.5", "pyramid=false", "projections.along=[]"])
+    with open_run(shared_service.ingest, Plan((1, 1, 2, 4, 4)), recipe=recipe.to_json()) as run:
+        live = shared_service.get("/api/v1/runs/live/recipe").json()
+        for frame in frames(2, (4, 4)):
+            run.send(frame)
+    told = shared_service.get(f"/api/v1/runs/{run.run}/recipe").json()
+    assert told == live
+    steps = {step["step"]: step["parameters"] for step in told["steps"]}
+    assert {"version": 2, "name": told["name"], **steps} == recipe.to_json()
+    assert [step["step"] for step in told["steps"]] == list(recipe.steps)
 
 
 def test_opening_waits_for_a_worker_that_starts(serve):
