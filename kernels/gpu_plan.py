@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .constants import Constants
+from .cuda_source import FACTORS
 from .fixed_point import FixedPoint, plan_fixed_point
 from .hot_pixels import HotCells
 from .lane import LanePlan
@@ -19,6 +19,8 @@ BLOCK_ROWS: Final = 4
 BLOCK_SPAN: Final = 256
 #: The kernels count the pixels of a frame in 32 bits.
 _MOST_PIXELS: Final = 2**30
+#: What they make beside the levels.
+_MADE: Final = ("projections/xy", "projections/xz", "projections/yz", "raw/0")
 
 
 @dataclass(frozen=True)
@@ -103,29 +105,34 @@ def grid_of(level0: tuple[int, int], factor: int) -> tuple[int, int]:
     return -(-level0[1] * factor // BLOCK_SPAN), -(-level0[0] // BLOCK_ROWS)
 
 
-def plan_gpu(lane: LanePlan, constants: Constants) -> GpuPlan | None:
+def plan_gpu(lane: LanePlan) -> GpuPlan | str:
     """Make the lane of a reduction ready for CUDA kernels.
 
     Parameters
     ----------
     lane : LanePlan
-    constants : Constants
-        That the lane was planned with.
 
     Returns
     -------
-    GpuPlan or None
-        None where the whole numbers of the kernels cannot hold it: such a reduction runs on the CPU.
+    GpuPlan or str
+        Or why it runs on the CPU: what the kernels do not do, in one clause.
     """
-    offset, gain, factor, shape = constants.offset, constants.gain, lane.factor, lane.frame_shape
+    constants, factor, shape = lane.constants, lane.factor, lane.frame_shape
+    offset, gain = constants.offset, constants.gain
+    products = tuple(product.path for product in lane.products)
+    if constants.mode != "mean" or factor not in FACTORS:
+        return f"the GPU bins by the mean over 1, 2 or 4 pixels, not by the {constants.mode} over {factor}"
+    if others := [path for path in products if not (path.isdigit() or path in _MADE)]:
+        return f"the GPU does not make {', '.join(others)}"
+    if math.prod(shape) >= _MOST_PIXELS:
+        return "the GPU takes frames of fewer than 2^30 pixels"
     fixed = plan_fixed_point(offset, gain, constants.pedestal, shape, factor)
-    if fixed is None or math.prod(shape) >= _MOST_PIXELS:
-        return None
+    if fixed is None:
+        return "the GPU computes in 62 bits, and offset and gain span more"
     gains = fixed.gain_map if fixed.gain_map.size else np.broadcast_to(np.int64(fixed.gain), shape)
     product = np.broadcast_to(fixed.whole(np.float64(offset) * np.float64(gain)), shape)
     hot = _by_block(lane.hot, lane.levels[0], factor, gains, product)
     t, c, z = lane.step
-    products = tuple(product.path for product in lane.products)
     return GpuPlan(products, shape, factor, lane.levels, z, t * c, fixed, hot)
 
 

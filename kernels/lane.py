@@ -46,6 +46,8 @@ class LanePlan:
         Projections.
     saturation : int, counts
         From here on a raw pixel is marked; 0 if nobody asked for the mask.
+    constants : Constants
+        What all this was made from.
     """
 
     products: tuple[Product, ...]
@@ -58,6 +60,7 @@ class LanePlan:
     hot: HotCells
     views: ViewPlan
     saturation: int
+    constants: Constants
 
     @property
     def factor(self) -> int:
@@ -97,6 +100,7 @@ def plan_lane(recipe: Recipe, plan: Plan, maps: Mapping[str, NDArray[Any]], *, k
         hot=plan_hot_cells(constants.hot_pixels, offset, gain, plan.frame_shape, cells),
         views=views,
         saturation=level,
+        constants=constants,
     )
 
 

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from ..stream.errors import RecipeError
 from ..stream.model import Block, FrameStats, Plan, Product
 from ..stream.tables import Rows, Table
+from .device import Device
 from .following import plan_follower
-from .lane import Lane, LanePlan, plan_lane
+from .lane import LanePlan, plan_lane
+from .lane_choice import open_lane
 from .parameters import Parameters
 from .recipe import Recipe
 from .step import Planned, Setting, Step
@@ -69,9 +71,15 @@ class Reduction:
                 made |= step.summary({table.name: tables[table.name] for table in step.tables if table.name in tables})
         return made
 
-    def reducer(self) -> BlockReducer:
-        """Allocate the buffers for one block; several reducers of one reduction may work in different threads."""
-        return BlockReducer(self)
+    def reducer(self, device: Device | None = None) -> BlockReducer:
+        """Allocate the buffers for one block; several reducers of one reduction may work in different threads.
+
+        Parameters
+        ----------
+        device : Device, optional
+            A GPU to do the lane on; None: the CPU. The products are the same.
+        """
+        return BlockReducer(self, device)
 
 
 def plan_reduction(
@@ -155,11 +163,13 @@ class BlockReducer:
     Parameters
     ----------
     reduction : Reduction
+    device : Device, optional
+        A GPU to do the lane on.
     """
 
-    def __init__(self, reduction: Reduction) -> None:
+    def __init__(self, reduction: Reduction, device: Device | None = None) -> None:
         self._reduction = reduction
-        self._lane = Lane(reduction.lane)
+        self._lane = open_lane(reduction.lane, device)
         self._steps = [step.reducer() for step in reduction.steps if step.reducer]
         self._block: Block | None = None
         self._stats: dict[int, FrameStats] = {}

@@ -52,7 +52,10 @@ class Stream:
 
 
 class EmulatedDevice:
-    """Runs kernels by the emulator; ``seed`` chooses the order of streams, and of threads within a launch."""
+    """Runs kernels by the emulator; ``seed`` chooses the order of streams, and of threads within a launch.
+
+    ``overlaps`` counts how often two kernels that change projections might have run at the same time.
+    """
 
     def __init__(self, seed=0, *, fail_after=None):
         self._random = random.Random(seed)
@@ -60,21 +63,18 @@ class EmulatedDevice:
         self._streams = []
         self.calls_left = fail_after
         self.log = []
-        self.pinned_bytes = self.device_bytes = 0
+        self.overlaps = 0
 
     def describe(self):
         return Description("gpu", "emulated", 2**30, "9.0", "g++")
 
     def buffer(self, nbytes):
         self._count("buffer")
-        self.device_bytes += nbytes
         return Guarded(nbytes)
 
     def pinned(self, shape, dtype):
         self._count("pinned")
-        array = np.zeros(shape, dtype)
-        self.pinned_bytes += array.nbytes
-        return array
+        return np.zeros(shape, dtype)
 
     def stream(self):
         self._streams.append(Stream())
@@ -85,7 +85,6 @@ class EmulatedDevice:
 
     def prepare(self, kernels):
         self._count("prepare")
-        self.prepared = kernels
 
     def upload(self, target, source, stream):
         assert source.nbytes <= target.nbytes
@@ -116,20 +115,21 @@ class EmulatedDevice:
     def order(self, stream, event):
         number = event.number
         self._count("order")
-        stream.work.append((lambda: event.come >= number, lambda: None))
+        stream.work.append(("order", lambda: event.come >= number, lambda: None))
 
     def wait(self, event):
         self._count("wait")
         number = event.number
         while event.come < number:
-            ready = [s for s in self._streams if s.work and s.work[0][0]()]
+            ready = [s for s in self._streams if s.work and s.work[0][1]()]
             if not ready:
                 raise AssertionError("streams wait for one another")
-            self._random.choice(ready).work.popleft()[1]()
+            self.overlaps += sum("frames" in s.work[0][0] for s in ready) > 1
+            self._random.choice(ready).work.popleft()[2]()
 
     def _ask(self, what, stream, action):
         self._count(what)
-        stream.work.append((lambda: True, action))
+        stream.work.append((what, lambda: True, action))
 
     def _count(self, what):
         self.log.append(what)

@@ -1,0 +1,99 @@
+"""The lane on the device that there is: what a GPU does not do, and what happens when it is full or lost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from octostream.kernels.gpu_lane import GpuLane
+from octostream.kernels.gpu_plan import plan_gpu
+from octostream.kernels.lane import plan_lane
+from octostream.kernels.recipe import Recipe
+from octostream.kernels.reduction import plan_reduction
+from octostream.stream.errors import DeviceLostError
+from octostream.stream.model import Plan
+
+from .cuda_emulator.device import EmulatedDevice
+from .gpu_devices import on_every_device
+
+
+def frames_of(shape):
+    return np.random.default_rng(1).integers(0, 65536, shape, np.uint16)
+
+
+def reduce_block(reducer, frames):
+    reducer.begin(reducer._reduction.plan.blocks[0])
+    for number, frame in enumerate(frames.reshape(-1, *frames.shape[3:])):
+        reducer.add(number, frame)
+    return reducer.finish()
+
+
+def assert_same(got, expected):
+    assert list(got) == list(expected)
+    for path, array in expected.items():
+        np.testing.assert_array_equal(got[path], array, path)
+
+
+@pytest.mark.parametrize(
+    ("override", "why"),
+    [
+        ("calibrate.gain=1e12", "62 bits"),
+        ("bin.factor=8", "not by the mean over 8"),
+        ("bin.mode=sum", "not by the sum over 2"),
+        ('projections.modes=["max", "min"]', "does not make projections/xy-min, projections/xz-min"),
+    ],
+)
+def test_what_the_kernels_do_not_do_is_left_to_the_cpu(override, why, caplog):
+    plan, device = Plan((1, 1, 2, 16, 16)), EmulatedDevice()
+    frames, reduction = frames_of(plan.shape), plan_reduction(Recipe.load("lightsheet", [override]), plan)
+    with caplog.at_level("WARNING"):
+        got = reduce_block(reduction.reducer(device), frames)
+    assert why in caplog.text
+    assert not device.log
+    assert_same(got, reduce_block(reduction.reducer(), frames))
+
+
+def test_gains_of_many_thousands_and_frames_of_a_billion_pixels():
+    lane = plan_lane(Recipe.load("lightsheet", ["calibrate.gain=123456.7"]), Plan((1, 1, 1, 8, 8)), {}, keep_raw=False)
+    assert not isinstance(plan_gpu(lane), str)
+    assert "2^30" in str(plan_gpu(replace(lane, frame_shape=(2**15, 2**15))))
+
+
+@on_every_device
+def test_steps_beside_the_lane_get_the_same_planes(device_of):
+    frames, plan = frames_of((1, 2, 3, 40, 60)), Plan((1, 2, 3, 40, 60))
+    reduction = plan_reduction(Recipe.load("lightsheet", ["focus=true", "histogram=true"]), plan, keep_raw=True)
+    assert len(reduction.steps) == 2
+    on_gpu, on_cpu = reduction.reducer(device_of(2)), reduction.reducer()
+    assert isinstance(on_gpu._lane, GpuLane)
+    assert_same(reduce_block(on_gpu, frames), reduce_block(on_cpu, frames))
+    assert on_gpu.tables().keys() == on_cpu.tables().keys()
+    assert on_cpu.tables()
+    for name, rows in on_cpu.tables().items():
+        for column, values in rows.items():
+            np.testing.assert_array_equal(on_gpu.tables()[name][column], values)
+
+
+def test_a_full_gpu_leaves_the_block_to_the_cpu(caplog):
+    frames, plan = frames_of((1, 1, 3, 20, 30)), Plan((1, 1, 3, 20, 30))
+    reduction = plan_reduction(Recipe.load("lightsheet"), plan)
+    with caplog.at_level("WARNING"):
+        got = reduce_block(reduction.reducer(EmulatedDevice(fail_after=5)), frames)
+    assert "reduced on the CPU: the emulated device is gone" in caplog.text
+    assert_same(got, reduce_block(reduction.reducer(), frames))
+
+
+def test_a_lost_gpu_is_one_error_wherever_it_happens():
+    frames, plan = frames_of((1, 1, 4, 9, 16)), Plan((1, 1, 4, 9, 16))
+    reduction = plan_reduction(Recipe.load("lightsheet", ["pyramid.until=4"]), plan)
+    whole = EmulatedDevice()
+    reducer = reduction.reducer(whole)
+    made = len(whole.log)
+    reduce_block(reducer, frames)
+    for calls in range(len(whole.log) - made):
+        device = EmulatedDevice()
+        reducer = reduction.reducer(device)
+        device.calls_left = calls
+        with pytest.raises(DeviceLostError, match="is gone"):
+            reduce_block(reducer, frames)
