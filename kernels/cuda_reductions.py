@@ -6,8 +6,6 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from .cells import SIDES
-
 #: In the order in which they use one another. Joined, not included: a compiler's cache then sees every change.
 FILES: Final = (
     "whole_numbers.cuh",
@@ -20,7 +18,6 @@ FILES: Final = (
     "look_up.cu",
     "mask_stack.cu",
     "slide_baseline.cu",
-    "mean_cells.cu",
     "find_candidates.cu",
     "sum_focus.cu",
     "translate.cu",
@@ -42,7 +39,6 @@ KERNELS: Final = (
     "mask_stack",
     "slide_baseline",
     "change_from_baseline",
-    *(f"mean_cells<{side}>" for side in SIDES),
     "smooth_cells",
     "change_of_cells",
     "find_candidates",

@@ -1,157 +1,132 @@
-"""Events: places that became brighter, by a relative change that lasts: candidates seen in N of M frames.
-
-What a frame needs from the frames before it, and how a block gets it, is said in `candidates`. Whether a candidate
-lasts is decided afterwards, from the table of candidates of the run alone; so no result depends on which worker had
-which block.
-"""
+"""Events: places that became brighter, by a relative change that lasts: candidates seen in N of M time points."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..stream.errors import RecipeError
-from ..stream.tables import Column
-from .cells import check_side
-from .limits import check_number, check_whole
+from .kinds import LEVEL_SIDE, Number, Whole
+from .parameters import Parameters, declared
 
-#: What the table of a run holds, one row an event. Candidates have the same columns, one row for each of their frames.
-COLUMNS: Final = (
-    Column("frame", "int64", "", "number of the frame in which the event was first seen"),
-    Column("y", "float32", "pixel", "row on the sensor, 0 is the middle of the first pixel"),
-    Column("x", "float32", "pixel", "column on the sensor"),
-    Column("score", "float32", "", "largest relative change until the event was confirmed, 0.2 is 20 % brighter"),
-)
-#: One row of the table.
-ROW: Final = np.dtype([(column.name, column.dtype) for column in COLUMNS])
+#: A candidate: where it is on the sensor, raw pixels, and its relative change.
+CANDIDATE: Final = np.dtype([("y", "float32"), ("x", "float32"), ("score", "float32")])
+#: An event: the time point in which it was first seen, and its highest candidate.
+EVENT: Final = np.dtype([("first", "int64"), *((name, "float32") for name in ("y", "x", "score"))])
 
 
 @dataclass(frozen=True)
-class Events:
-    """Parameters of the search for events; lengths are in pixels of the images that are searched.
-
-    Attributes
-    ----------
-    bin : int, pixels
-        Side of the cells that are averaged first: 1, 2 (default), 4, 8 or 16.
-    sigma : float, pixels
-        Standard deviation of the Gaussian that smooths, from 0 to 64, default 2.
-    lag : int, frames
-        How far back the image lies that a frame is compared with, from 1 to 100, default 3.
-    threshold : float
-        Relative change above which a place is a candidate, from 0.001 to 1000, default 0.17.
-    background : float, counts
-        What the image has where there is no light, from 0 to 65535, default 100.
-    floor : float, counts
-        Least brightness above the background that is divided by, so that noise in the dark is no event; from 0.001 to
-        65535, default 10.
-    distance : float, pixels
-        Candidates of one frame are farther apart than this along y or x, the higher one wins; from 1 to 4096,
-        default 30. Candidates of different frames within half of it are the same event.
-    needed, among : int, frames
-        An event has a candidate in at least N = ``needed`` (default 2) of M = ``among`` (default 3) consecutive
-        frames. A step in brightness is seen for ``lag`` frames, so 1 ≤ N ≤ M and N ≤ ``lag``; M up to 100.
+class Events(Parameters):
+    """Places that became brighter, by a relative change that lasts.
 
     Raises
     ------
     RecipeError
-        If a value is outside its range.
+        If a value is outside its range, or more time points are needed than can be.
     """
 
-    bin: int = 2
-    sigma: float = 2.0
-    lag: int = 3
-    threshold: float = 0.17
-    background: float = 100.0
-    floor: float = 10.0
-    distance: float = 30.0
-    needed: int = 2
-    among: int = 3
+    step_name: ClassVar[str] = "events"
+    bin: int = declared(4, LEVEL_SIDE, "side of a pixel of the level that is looked at")
+    sigma: float = declared(4, Number("raw pixels", 0, 256), "standard deviation of the Gaussian that smooths")
+    lag: int = declared(3, Whole("time points", 1, 100), "how far back the image lies that one is compared with")
+    threshold: float = declared(
+        0.17, Number("", 1e-3, 1e3), "relative change above which a place is a candidate: 0.17 is 17 % brighter"
+    )
+    floor: float = declared(
+        10, Number("counts", 1e-3, 65535), "least brightness above the pedestal that is divided by, against noise"
+    )
+    distance: float = declared(
+        30,
+        Number("raw pixels", 1, 65535),
+        "candidates of one image are farther apart along y or x; those of different ones within half are one event",
+    )
+    # A step in brightness is seen for as many time points as the lag is long.
+    needed: int = declared(2, Whole("time points", 1, 100), "an event has a candidate in so many; at most the lag")
+    among: int = declared(3, Whole("time points", 1, 100), "of so many in a row")
 
     def __post_init__(self) -> None:
-        check_side("events.bin", self.bin)
-        check_number("events.sigma", self.sigma, "pixels", 0, 64)
-        check_whole("events.lag", self.lag, "frames", 1, 100)
-        check_number("events.threshold", self.threshold, "relative change", 1e-3, 1e3)
-        check_number("events.background", self.background, "counts", 0, 65535)
-        check_number("events.floor", self.floor, "counts", 1e-3, 65535)
-        check_number("events.distance", self.distance, "pixels", 1, 4096)
-        check_whole("events.among", self.among, "frames", 1, 100)
-        check_whole("events.needed", self.needed, "frames", 1, self.among)
+        """Check every value, and those that are counts of time points against each other."""
+        super().__post_init__()
+        if self.needed > self.among:
+            what = f"events.needed is {self.needed}, events.among {self.among}"
+            raise RecipeError(what, "need no more time points than there are")
         if self.needed > self.lag:
             what = f"events.needed is {self.needed}, events.lag {self.lag}"
-            raise RecipeError(what, "a step in brightness is seen for lag frames: need no more than that")
+            raise RecipeError(what, "a step in brightness is seen for lag time points: need no more than that")
 
     @property
     def reach(self) -> int:
-        """How many cells around a candidate have none higher, at least 1."""
+        """How many pixels of the level around a candidate have none higher, at least 1."""
         return max(int(self.distance // self.bin), 1)
 
 
 @dataclass
 class _Track:
-    # Candidates of one event in the last M frames.
-    hits: list[Any]
+    # Candidates of one event in the last M time points: (time point, y, x, score).
+    hits: list[tuple[int, float, float, float]]
     reported: bool = False
 
 
-def confirm(candidates: NDArray[Any], parameters: Events, scale: int = 1) -> NDArray[Any]:
-    """Keep what has candidates in N of M frames, one row an event.
+class EventTracks:
+    """Keeps what has candidates in N of M time points of one plane, one row an event.
 
-    Frame by frame, the highest score first, a candidate continues the nearest event that had one in the M - 1 frames
-    before, within half of ``distance`` along y and x and not continued in this frame yet; else it begins one. An event
-    is reported as soon as N of the last M frames have it, and once: it ends when M frames have none.
+    The highest score first, a candidate continues the nearest event that had one in the M - 1 time points before,
+    within half of ``distance`` along y and x and not continued at this time point yet; else it begins one. An event is
+    reported as soon as N of the last M time points have it, and once: it ends when M have none.
 
     Parameters
     ----------
-    candidates : array of `ROW`
-        Of the whole run, or of its beginning: frames that come later only add rows. Their order does not matter.
     parameters : Events
-    scale : int
-        Raw pixels that a pixel of the images is long: the coordinates are the sensor's, ``distance`` the images'.
-
-    Returns
-    -------
-    array of `ROW`, in the order in which they were confirmed
-        ``frame`` is the first of the candidates in those M frames; place and score are those of the highest.
     """
-    order = np.lexsort([candidates["x"], candidates["y"], -candidates["score"], candidates["frame"]])
-    ranked = candidates[order]
-    starts = np.unique(ranked["frame"], return_index=True)[1].tolist()
-    tracks: list[_Track] = []
-    events: list[Any] = []
-    for start, stop in pairwise([*starts, len(ranked)]):
-        rows = ranked[start:stop]
-        frame = rows[0]["frame"]
-        tracks = [track for track in tracks if track.hits[-1]["frame"] > frame - parameters.among]
-        for track in _continued(tracks, rows, parameters.distance * scale / 2):
-            track.hits = [hit for hit in track.hits if hit["frame"] > frame - parameters.among]
-            if not track.reported and len(track.hits) >= parameters.needed:
+
+    def __init__(self, parameters: Events) -> None:
+        self._needed, self._among = parameters.needed, parameters.among
+        self._within = parameters.distance / 2
+        self._tracks: list[_Track] = []
+
+    def take(self, t: int, candidates: NDArray[Any]) -> NDArray[Any]:
+        """Take the candidates of the next time point that has any.
+
+        Parameters
+        ----------
+        t : int
+        candidates : array of `CANDIDATE`
+            Their order does not matter.
+
+        Returns
+        -------
+        array of `EVENT`
+            What is confirmed by them. ``first`` is the first of the candidates in those M time points; place and score
+            are those of the highest.
+        """
+        ranked = candidates[np.lexsort([candidates["x"], candidates["y"], -candidates["score"]])]
+        self._tracks = [track for track in self._tracks if track.hits[-1][0] > t - self._among]
+        events = []
+        for track in self._continued([(t, *row) for row in ranked.tolist()]):
+            track.hits = [hit for hit in track.hits if hit[0] > t - self._among]
+            if not track.reported and len(track.hits) >= self._needed:
                 track.reported = True
-                best = max(track.hits, key=lambda hit: hit["score"])
-                events.append((track.hits[0]["frame"], best["y"], best["x"], best["score"]))
-    return np.array(events, ROW)
+                events.append((track.hits[0][0], *max(track.hits, key=lambda hit: hit[3])[1:]))
+        return np.array(events, EVENT)
 
-
-def _continued(tracks: list[_Track], rows: NDArray[Any], within: float) -> list[_Track]:
-    # Gives the track of each candidate of one frame; new ones are put at the end of the list.
-    places = np.array([(t.hits[-1]["y"], t.hits[-1]["x"]) for t in tracks], np.float64).reshape(-1, 2)
-    free = np.full(len(tracks), True)
-    found = []
-    for row in rows:
-        apart = abs(places - (row["y"], row["x"])).max(axis=1)
-        open_ = np.flatnonzero(free & (apart <= within))
-        if open_.size:
-            nearest = open_[apart[open_].argmin()]
-            free[nearest] = False
-            track = tracks[nearest]
-            track.hits.append(row)
-        else:
-            track = _Track([row])
-            tracks.append(track)
-        found.append(track)
-    return found
+    def _continued(self, hits: list[tuple[int, float, float, float]]) -> list[_Track]:
+        # Gives the track of each candidate; new ones are put at the end of the list.
+        places = np.array([track.hits[-1][1:3] for track in self._tracks], np.float64).reshape(-1, 2)
+        free = np.full(len(places), True)
+        found = []
+        for hit in hits:
+            apart = abs(places - hit[1:3]).max(axis=1)
+            open_ = np.flatnonzero(free & (apart <= self._within))
+            if open_.size:
+                nearest = open_[apart[open_].argmin()]
+                free[nearest] = False
+                track = self._tracks[nearest]
+                track.hits.append(hit)
+            else:
+                track = _Track([hit])
+                self._tracks.append(track)
+            found.append(track)
+        return found

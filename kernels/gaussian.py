@@ -52,11 +52,11 @@ def smooth(image: Any, weights: Any, out: Any) -> None:
 
     Parameters
     ----------
-    image : float32 (y, x)
+    image : uint16 (y, x), read only
     weights : float32 (reach + 1,)
         From `half_kernel`.
     out : float32 (y, x)
-        Result; another array than the image.
+        Result.
     """
     height, width = image.shape
     reach = weights.size - 1
@@ -65,7 +65,7 @@ def smooth(image: Any, weights: Any, out: Any) -> None:
     for y in range(height):
         line = image[y]
         for x in range(width):
-            row[x] = weights[0] * line[x]
+            row[x] = weights[0] * np.float32(line[x])
         for i in range(1, reach + 1):
             _add_pair(image[max(y - i, 0)], image[min(y + i, height - 1)], weights[i], row)
         padded[:reach] = row[0]
@@ -80,4 +80,4 @@ def smooth(image: Any, weights: Any, out: Any) -> None:
 @piece
 def _add_pair(one: Any, other: Any, weight: Any, out: Any) -> None:
     for x in range(out.size):
-        out[x] += weight * (one[x] + other[x])
+        out[x] += weight * (np.float32(one[x]) + np.float32(other[x]))

@@ -23,6 +23,7 @@ _MODULES: Final[dict[str, str]] = {
     "quantise": "quantise_step",
     "drift": "drift_series",
     "baseline": "baseline_series",
+    "events": "event_series",
     "moments": "moments",
     "time_projections": "time_projections",
 }

@@ -14,14 +14,13 @@ from octostream.kernels.baseline import (
     baseline_reference,
     relative_change_reference,
 )
-from octostream.kernels.candidates import EventFinder, change_reference, events_reference, smoothed_reference
-from octostream.kernels.cells import SIDES, mean_cells_reference
+from octostream.kernels.candidates import EventFinder, change_reference
 from octostream.kernels.drift import Drift, drift_reference
 from octostream.kernels.drift_meter import DriftMeter
 from octostream.kernels.events import Events
 from octostream.kernels.focus import Focus, FocusMeter, focus_reference
+from octostream.kernels.gaussian import smooth_reference
 from octostream.kernels.gpu_baseline import GpuSlidingBaseline
-from octostream.kernels.gpu_cells import GpuCells
 from octostream.kernels.gpu_drift import GpuDriftMeter
 from octostream.kernels.gpu_events import GpuEventFinder
 from octostream.kernels.gpu_focus import GpuFocusMeter, cosines
@@ -86,17 +85,6 @@ def test_images_that_do_not_fit_have_no_baseline(device):
             sliding.relative_change(wrong, 0, 1, sliding.baseline)
 
 
-@given(st.tuples(st.integers(1, 40), st.integers(1, 70)), st.sampled_from(SIDES), kinds, st.integers(0, 99), orders)
-@example((16, 64), 16, "full", 0, 1)
-@example((160, 640), 8, "any", 0, 1)
-def test_cells_are_equal_bit_for_bit(device, shape, side, kind, seed, order):
-    image, cells = counts_of(shape, kind, seed), GpuCells(device(order), shape, side)
-    cells.average(device().xp.asarray(counts_of(shape, "any", 7)))
-    cells.average(device().xp.asarray(image))
-    assert device().to_host(cells.cells).tobytes() == mean_cells_reference(image, side).tobytes()
-    assert device().to_host(cells.total)[0] == image.sum(dtype=np.uint64)
-
-
 def flickering(shape, count, seed):
     """Give images with spots that come and go, some of them equal and near one another."""
     rng = np.random.default_rng(seed)
@@ -111,70 +99,54 @@ events = st.builds(
     Events,
     bin=st.sampled_from([1, 2, 4]),
     sigma=st.sampled_from([0, 0.7, 2, 9]),
-    lag=st.integers(1, 3),
     threshold=st.sampled_from([0.001, 0.17]),
     distance=st.sampled_from([1, 5, 30]),
-    needed=st.just(1),
 )
 
 
 @settings(max_examples=40)
-@given(st.tuples(st.integers(1, 30), st.integers(1, 70)), st.integers(1, 5), events, st.integers(0, 99), orders)
-@example((30, 70), 5, Events(bin=1, sigma=0, lag=1, threshold=0.001, distance=1, needed=1), 0, 3)
-def test_parts_of_events_are_equal_bit_for_bit(device, shape, count, parameters, seed, order):
-    xp, images = device().xp, flickering(shape, count, seed)
-    there, mine = GpuEventFinder(device(order), parameters, shape), EventFinder(parameters, shape)
-    for finder, place in ((there, xp.asarray), (mine, np.asarray)):
-        finder.begin(range(9))
-        finder.add(3, place(images[0]))
-        finder.begin(range(count))
-        for number in reversed(range(count)):
-            finder.add(number, place(images[number]))
-    got, expected = there.finish(), mine.finish()
-    assert got.frames == expected.frames
-    assert got.candidates.tobytes() == expected.candidates.tobytes()
-    assert list(got.edges) == list(expected.edges)
-    for number, image in expected.edges.items():
-        assert got.edges[number].tobytes() == image.tobytes()
-        np.testing.assert_allclose(image, smoothed_reference(images[number], parameters), rtol=1e-5)
-
-
-def test_parts_merge_as_those_of_the_cpu_do(device):
-    parameters, shape = Events(bin=1, sigma=1, lag=2, distance=4, threshold=0.05), (20, 40)
-    images = flickering(shape, 9, 5)
-    there, mine = GpuEventFinder(device(2), parameters, shape), EventFinder(parameters, shape)
-    parts = []
-    for frames in (range(4), range(4, 9)):
-        there.begin(frames)
-        for number in frames:
-            there.add(number, device().xp.asarray(images[number]))
-        parts.append(there.finish())
-    whole = parts[0].merge(parts[1], there)
-    assert whole.candidates.tobytes() == parts[0].merge(parts[1], mine).candidates.tobytes()
-    exact = events_reference(dict(enumerate(images)), shape, 1, parameters)
-    assert len(exact) > 3
-    assert [tuple(row)[:3] for row in whole.candidates] == [tuple(row)[:3] for row in exact]
-    np.testing.assert_allclose(whole.candidates["score"], exact["score"], rtol=1e-5, atol=1e-6)
+@given(st.tuples(st.integers(1, 30), st.integers(1, 70)), events, backgrounds, st.integers(0, 99), orders)
+@example((30, 70), Events(bin=1, sigma=0, threshold=0.001, distance=1), 100, 0, 3)
+def test_candidates_are_equal_bit_for_bit(device, shape, parameters, background, seed, order):
+    xp, images = device().xp, flickering(shape, 2, seed)
+    sensor = shape[0] * parameters.bin, shape[1] * parameters.bin
+    there, mine = (
+        GpuEventFinder(device(order), parameters, sensor, background),
+        EventFinder(parameters, sensor, background),
+    )
+    got, expected = xp.zeros((2, *shape), np.float32), np.zeros((2, *shape), np.float32)
+    for image, one, other in zip(images, got, expected, strict=True):
+        there.smooth(xp.asarray(image), one)
+        mine.smooth(image, other)
+        np.testing.assert_allclose(
+            other, smooth_reference(image.astype(float), parameters.sigma / parameters.bin), rtol=1e-5
+        )
+    assert device().to_host(got).tobytes() == expected.tobytes()
+    for now, before in ((1, 0), (0, 1)):
+        found = there.compare(got[now], got[before])
+        assert found.tobytes() == mine.compare(expected[now], expected[before]).tobytes()
+    with pytest.raises(ValueError, match="not C-contiguous uint16"):
+        there.smooth(xp.zeros(shape, np.int16), got[0])
 
 
 def test_all_rows_of_a_tall_image_are_listed_in_order(device):
-    parameters, shape = Events(bin=1, sigma=0, lag=1, threshold=0.1, distance=1, needed=1), (700, 8)
+    parameters, shape = Events(bin=1, sigma=0, threshold=0.1, distance=1), (700, 8)
     before = np.full(shape, 200, np.float32)
     now = before.copy()
     now[::2, ::2] = 300
-    table = GpuEventFinder(device(), parameters, shape).compare(3, now, before)
+    table = GpuEventFinder(device(), parameters, shape, 100).compare(*map(device().xp.asarray, (now, before)))
     assert len(table) == 350 * 4
     assert (np.lexsort([table["x"], table["y"]]) == np.arange(len(table))).all()
-    np.testing.assert_allclose(table["score"], change_reference(now, before, parameters)[0, 0], rtol=1e-6)
+    np.testing.assert_allclose(table["score"], change_reference(now, before, 100, 10)[0, 0], rtol=1e-6)
 
 
-def test_of_equal_cells_the_first_is_the_highest(device):
-    parameters, shape = Events(bin=1, sigma=0, lag=1, threshold=0.1, distance=4, needed=1), (30, 40)
+def test_of_equal_pixels_the_first_is_the_highest(device):
+    parameters, shape = Events(bin=1, sigma=0, threshold=0.1, distance=4), (30, 40)
     before = np.full(shape, 200, np.float32)
     now = before.copy()
     now[4:6, 10:13] = now[20, 3] = now[20, 8] = now[24, 2] = 300
-    table = GpuEventFinder(device(1), parameters, shape).compare(0, now, before)
-    assert table.tobytes() == EventFinder(parameters, shape).compare(0, now, before).tobytes()
+    table = GpuEventFinder(device(1), parameters, shape, 100).compare(*map(device().xp.asarray, (now, before)))
+    assert table.tobytes() == EventFinder(parameters, shape, 100).compare(now, before).tobytes()
     assert [(row["y"], row["x"]) for row in table] == [(4, 10), (20, 3), (20, 8)]
 
 
