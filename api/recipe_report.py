@@ -15,14 +15,14 @@ from ..kernels.steps import find_step
 from ..sinks.disk import readable
 
 
-def recipe_facts(reduction: Reduction, speed: Speed) -> dict[str, Any]:
+def recipe_facts(reduction: Reduction, speed: Speed, following: Speed | None) -> dict[str, Any]:
     """Give everything as plain data.
 
     Parameters
     ----------
     reduction : Reduction
-    speed : Speed
-        Measured with it.
+    speed, following : Speed
+        Measured with it: of reducing, and of following the run if any step does.
 
     Returns
     -------
@@ -61,13 +61,13 @@ def recipe_facts(reduction: Reduction, speed: Speed) -> dict[str, Any]:
         "products": products,
         "tables": [{"name": t.name, "columns": [c.name for c in t.columns]} for t in reduction.tables],
         "per_frame": {"read_bytes": plan.frame_bytes, "written_bytes": round(written / plan.frames)},
-        "measured": {
-            "frame_ms": speed.frame_ms,
-            "rate_hz": speed.rate_hz,
-            "blocks": speed.blocks,
-            "frames": speed.frames,
-        },
+        "measured": _measured(speed),
+        "measured_following": None if following is None else _measured(following),
     }
+
+
+def _measured(speed: Speed) -> dict[str, float]:
+    return {"frame_ms": speed.frame_ms, "rate_hz": speed.rate_hz, "parts": speed.parts, "frames": speed.frames}
 
 
 def recipe_lines(facts: Mapping[str, Any]) -> Iterator[str]:
@@ -88,12 +88,19 @@ def recipe_lines(facts: Mapping[str, Any]) -> Iterator[str]:
         f"a frame    {readable(moved['read_bytes'])} read, {readable(moved['written_bytes'])} made, "
         "before compression (computed)"
     )
-    rate = f"{measured['rate_hz']:.0f} frames/s, {measured['frame_ms']:.2f} ms a frame"
-    yield f"speed      {rate} on one core, without writing (measured here now, median of {measured['blocks']} blocks)"
+    here = f"measured here now, median of {measured['parts']} blocks"
+    yield f"speed      {_speed(measured)} on one core, without writing ({here})"
+    cost_ms = measured["frame_ms"]
+    if follows := facts["measured_following"]:
+        cost_ms += follows["frame_ms"]
+        yield f"following  {_speed(follows)} on one core (measured here now, median of {follows['parts']} time points)"
     if plan["rate_hz"] is not None:
-        share = plan["rate_hz"] / measured["rate_hz"]
-        cores = f"{share:.0%} of a core" if share <= 1 else f"{math.ceil(share)} workers at least"
-        yield f"at {plan['rate_hz']:g} Hz  {cores}, without writing (computed from that)"
+        cores = plan["rate_hz"] * cost_ms / 1000
+        yield f"at {plan['rate_hz']:g} Hz  {cores:.0%} of a core, without reading and writing (computed from that)"
+
+
+def _speed(measured: Mapping[str, Any]) -> str:
+    return f"{measured['rate_hz']:.0f} frames/s, {measured['frame_ms']:.2f} ms a frame"
 
 
 def _products(products: Sequence[Mapping[str, Any]]) -> Iterator[str]:

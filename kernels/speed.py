@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..stream.clock import monotonic_s
 from ..stream.model import Block
+from .following import Follower
 from .reduction import BlockReducer, Reduction
 
 
@@ -22,18 +23,19 @@ class Speed:
     Attributes
     ----------
     frame_ms : float
-        Time a frame takes, its share of completing the block in it: median over blocks.
-    blocks, frames : int
-        How many were measured.
+        Time a frame takes, its share of completing the block in it: median over blocks; or its share of following a
+        time point, median over those.
+    parts, frames : int
+        How many blocks or time points were measured, and their frames.
     """
 
     frame_ms: float
-    blocks: int
+    parts: int
     frames: int
 
     @property
     def rate_hz(self) -> float:
-        """Frames a second that one worker reduces, if it does nothing else."""
+        """Frames a second of one core that does nothing else."""
         return 1000 / self.frame_ms
 
 
@@ -69,6 +71,47 @@ def measure_speed(reduction: Reduction, seconds: float = 2.0, clock: Callable[[]
     whole = [cost for cost in costs if cost[0] == first.count] or costs
     frame_s = statistics.median(took / added for added, took in whole)
     return Speed(1000 * max(frame_s, 1e-9), len(whole), sum(added for added, _ in whole))
+
+
+def measure_following(
+    reduction: Reduction, seconds: float = 1.0, clock: Callable[[], float] = monotonic_s
+) -> Speed | None:
+    """Follow a made-up run, with what it takes to follow, for some time.
+
+    What is not in it: reading the committed images, and writing.
+
+    Parameters
+    ----------
+    reduction : Reduction
+    seconds, clock
+        As for `measure_speed`; the first time point, which only warms the buffers, does not count.
+
+    Returns
+    -------
+    Speed or None
+        None if no step follows the run.
+    """
+    if not reduction.series:
+        return None
+    follower = Follower(reduction)
+    level = next(product for product in reduction.products if product.path == follower.level)
+    times, c, z, *size = level.shape
+    frames = made_up((size[0], size[1]))
+    images = np.stack([frames[k % len(frames)] for k in range(c * z)]).reshape(c, z, *size)
+    present = np.ones((c, z), bool)
+    follower.take(0, images, present)
+    end = clock() + seconds
+    costs: list[float] = []
+    t = 1
+    while not costs or clock() < end:
+        if t >= times:
+            follower, t = Follower(reduction), 0
+        moved = np.roll(images, t, axis=3)
+        began = clock()
+        follower.take(t, moved, present)
+        costs.append(clock() - began)
+        t += 1
+    return Speed(1000 * max(statistics.median(costs) / (c * z), 1e-9), len(costs), len(costs) * c * z)
 
 
 def made_up(frame_shape: tuple[int, int], count: int = 4) -> list[NDArray[np.uint16]]:

@@ -99,14 +99,15 @@ def check(
     """Check a recipe, say what it would make of a run, and measure for two seconds how fast this machine does it."""
     from ...kernels.recipe import Recipe
     from ...kernels.reduction import plan_reduction
-    from ...kernels.speed import measure_speed
+    from ...kernels.speed import measure_following, measure_speed
     from ..recipe_report import recipe_facts, recipe_lines
 
     shape = parse_size(size, "--size")
     plan = Plan((math.ceil(frames / z), 1, z, *shape), rate_hz=rate)
     recipe, maps = Recipe.load(name, set_ or ()).resolve(shape)
     reduction = plan_reduction(recipe, plan, maps, keep_raw=keep_raw)
-    facts = recipe_facts(reduction, measure_speed(reduction))
+    seconds = 1.4 if reduction.series else 2.0
+    facts = recipe_facts(reduction, measure_speed(reduction, seconds), measure_following(reduction, 2.0 - seconds))
     if as_json:
         say_json(facts)
         return

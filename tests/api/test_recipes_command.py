@@ -36,8 +36,9 @@ def said(*arguments):
 
 @pytest.fixture
 def quick(monkeypatch):
-    measure = speed.measure_speed
-    monkeypatch.setattr(speed, "measure_speed", lambda reduction: measure(reduction, 0.01))
+    for name in ("measure_speed", "measure_following"):
+        measure = getattr(speed, name)
+        monkeypatch.setattr(speed, name, lambda reduction, _, measure=measure: measure(reduction, 0.01))
 
 
 def test_list_names_every_recipe_and_step():
@@ -90,14 +91,29 @@ def test_check_says_it_to_people_and_what_is_measured(quick):
     assert "product    projections/xy  tcyx 100x1x32x24  uint16  154 kB\n" in text
     assert "product    raw/0           tczyx 100x1x10x64x48  uint16  6.14 MB\n" in text
     assert "before compression (computed)" in text
-    assert "of a core, without writing (computed from that)" in text
+    assert "of a core, without reading and writing (computed from that)" in text
+    assert "following" not in text
 
 
-def test_a_rate_that_one_core_cannot_do_needs_more_workers(monkeypatch):
-    monkeypatch.setattr(speed, "measure_speed", lambda reduction: speed.Speed(25.0, 3, 30))
-    text = said("check", "lightsheet", "--size", "8x8", "--rate", "100")
-    assert "speed      40 frames/s, 25.00 ms a frame on one core" in text
-    assert "at 100 Hz  3 workers at least" in text
+def test_reducing_and_following_are_told_apart_and_added_for_a_rate(monkeypatch):
+    seconds = {}
+
+    def fixed(name, value):
+        return lambda reduction, told: seconds.update({name: told}) or value
+
+    monkeypatch.setattr(speed, "measure_speed", fixed("reducing", speed.Speed(25.0, 3, 30)))
+    monkeypatch.setattr(speed, "measure_following", fixed("following", speed.Speed(5.0, 7, 70)))
+    text = said(
+        "check", "lightsheet", "--size", "64x64", "--rate", "100", "--set", "moments=true", "--set", "moments.bin=2"
+    )
+    assert "follows    moments\n" in text
+    assert (
+        "speed      40 frames/s, 25.00 ms a frame on one core, without writing (measured here now, median of 3 b"
+        in text
+    )
+    assert "following  200 frames/s, 5.00 ms a frame on one core (measured here now, median of 7 time points)" in text
+    assert "at 100 Hz  300% of a core, without reading and writing (computed from that)" in text
+    assert sum(seconds.values()) == pytest.approx(2)
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from octostream.kernels.following import Follower
 from octostream.kernels.recipe import Recipe
 from octostream.kernels.reduction import BlockReducer, plan_reduction
-from octostream.kernels.speed import made_up, measure_speed
+from octostream.kernels.speed import made_up, measure_following, measure_speed
 from octostream.stream.model import Plan
 
 
@@ -44,7 +45,7 @@ def test_whole_blocks_are_measured_with_their_completion(
 ):
     reduction = plan_reduction(Recipe.load("lightsheet"), Plan((4, 1, 5, 8, 8), rate_hz=5.0))
     speed = measure_speed(reduction, seconds, Clock(monkeypatch, frame_s, block_s))
-    assert (speed.frames, speed.blocks) == (frames, blocks)
+    assert (speed.frames, speed.parts) == (frames, blocks)
     assert speed.frame_ms == pytest.approx(frame_ms)
     assert speed.rate_hz == pytest.approx(1000 / frame_ms)
 
@@ -53,7 +54,29 @@ def test_a_smaller_block_at_the_end_is_left_out(monkeypatch):
     reduction = plan_reduction(Recipe.load("lightsheet"), Plan((5, 1, 1, 8, 8), rate_hz=3.0))
     assert [block.count for block in reduction.plan.blocks] == [3, 2]
     speed = measure_speed(reduction, 0.235, Clock(monkeypatch, 0.01, 0.01))
-    assert (speed.frames, speed.blocks) == (18, 6)
+    assert (speed.frames, speed.parts) == (18, 6)
+
+
+def test_time_points_are_followed_again_and_again(monkeypatch):
+    recipe = Recipe.load("lightsheet", ["moments=true", "pyramid.until=2"])
+    reduction = plan_reduction(recipe, Plan((3, 1, 2, 16, 16), rate_hz=8.0))
+    clock = Clock(monkeypatch, 0, 0)
+    taken, take = [], Follower.take
+
+    def slow_take(follower, t, images, present):
+        clock.now += 0.01
+        taken.append((t, images.shape))
+        return take(follower, t, images, present)
+
+    monkeypatch.setattr(Follower, "take", slow_take)
+    speed = measure_following(reduction, 0.045, clock)
+    assert (speed.parts, speed.frames) == (5, 10)
+    assert speed.frame_ms == pytest.approx(5)
+    assert taken == [(t, (1, 2, 4, 4)) for t in (0, 1, 2, 0, 1, 2)]
+
+
+def test_nothing_is_measured_where_nothing_follows():
+    assert measure_following(plan_reduction(Recipe.load("lightsheet"), Plan((1, 1, 1, 8, 8)))) is None
 
 
 def test_frames_look_like_a_cameras():
