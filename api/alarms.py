@@ -31,6 +31,7 @@ ALARMS = (
     "disk_full",
     "store_trouble",
     "worker_trouble",
+    "gpu_lost",
     "memory_wait",
     "memory_over",
     "run_slow",
@@ -38,6 +39,8 @@ ALARMS = (
     "spool_in_use",
 )
 WARNING, ALARM = 1, 2
+#: What a worker calls the device that it has in place of one that it lost.
+LOST_GPU = "cpu, in place of a GPU that it lost"
 
 
 @dataclass(frozen=True, slots=True)

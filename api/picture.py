@@ -14,7 +14,7 @@ from ..stream.clock import wall_ns
 from ..stream.head_protocol import REMEMBERED_RUNS, HeadProtocol
 from ..stream.report import STAGES, RunReport, ServiceReport, StageReport, WorkerReport
 from ..stream.telemetry import StageMeter, add_stages, checked_stage, only_totals
-from .alarms import ALARM, QUEUES, Facts, Raised, follow, shown
+from .alarms import ALARM, LOST_GPU, QUEUES, Facts, Raised, follow, shown
 from .run_account import RunAccount
 from .verdict import SLOW_S, LiveRun, Situation, decide, slow_since
 
@@ -116,7 +116,9 @@ class Picture:
 
     def count_stats(self, stats: m.Stats, now: float) -> None:
         """Take what a worker says of itself."""
-        report = WorkerReport(stats.worker, True, "cpu", stats.rss_bytes, stats.trouble, stats.memory_bytes)
+        known = (worker.device for worker in self._protocol.workers.values() if worker.name == stats.worker)
+        device = next(known, "cpu")
+        report = WorkerReport(stats.worker, True, device, stats.rss_bytes, stats.trouble, stats.memory_bytes)
         self._workers[stats.worker] = report
         self._counted[stats.worker] = Counted(tuple(_read_stages(stats.stages)), stats.refused, stats.malformed, now)
         for run, received in stats.received.items():
@@ -261,6 +263,7 @@ def _reasons(
         "disk_full": "the disk is full to its reserve" if disk.free < disk.reserve else "",
         "store_trouble": troubles[0] if troubles else "",
         "worker_trouble": next((worker.trouble for worker in workers if worker.trouble), ""),
+        "gpu_lost": next((f"{w.id} works on the {w.device}" for w in workers if w.device == LOST_GPU), ""),
         "run_slow": f"{_names(slow)} below the planned rate" if slow else "",
         "spool_in_use": "frames wait on an instrument's disk: the tier is away or too slow" if spooled else "",
     }

@@ -25,13 +25,14 @@ def worker(ready_fd: int, settings: dict[str, Any]) -> None:
     """Run a worker; it is ready when every kernel is compiled."""
     from ..kernels.reduction import warm_up
     from ..stream.worker import Worker, WorkerSettings
-    from .worker_process import PrepareOnDisk
+    from .worker_process import PrepareOnDisk, device_of
 
     reserve = settings.pop("reserve_bytes")
+    device, told = device_of(settings.pop("device"), had_gpu=settings.pop("had_gpu"))
     warm_up()
-    made = Worker(WorkerSettings(**settings), PrepareOnDisk(reserve))
+    made = Worker(WorkerSettings(**settings), PrepareOnDisk(reserve, device), told)
     on_signals(made.stop)
-    say(ready_fd, endpoint=made.endpoint)
+    say(ready_fd, endpoint=made.endpoint, device="gpu" if device else "cpu")
     made.run()
 
 

@@ -62,6 +62,7 @@ class Service:
         web = Child("web", "web", self._web, (self._listener.fileno(),))
         self._supervisor = Supervisor([Child("head", "head", self._head), web, *workers])
         self._waiting = set(self._supervisor.children)
+        self._had_gpu: set[str] = set()
 
     @property
     def dashboard(self) -> str:
@@ -114,6 +115,8 @@ class Service:
             return
         if "ingest" in said.facts:
             self.ingest = str(said.facts["ingest"])
+        if said.facts.get("device") == "gpu":
+            self._had_gpu.add(said.name)
         if said.name not in self._waiting:
             return
         self._waiting.discard(said.name)
@@ -164,6 +167,8 @@ class Service:
             "memory_bytes": self.settings.memory_mib * 2**20,
             "drain_s": self.settings.drain_s,
             "reserve_bytes": self.settings.reserve_mib * 2**20,
+            "device": self.settings.device,
+            "had_gpu": slot in self._had_gpu,
         }
 
     def _worker_port(self, slot: str) -> int:

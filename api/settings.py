@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -48,6 +48,9 @@ class Settings(BaseSettings):
     )
     agent_timeout_s: float = Field(
         60.0, gt=0, description="A run whose agent is silent for so long is sealed as incomplete."
+    )
+    device: Literal["auto", "cpu", "gpu"] = Field(
+        "auto", description="What workers reduce on: auto takes a GPU where one can be used, gpu insists on one."
     )
     drain_s: float = Field(10.0, gt=0, description="Time to make received blocks durable when shutting down.")
     keys_dir: Path | None = Field(None, description="Folder of the tier's keys; DATA/.octostream/keys if not given.")

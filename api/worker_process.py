@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
+from ..kernels.device import Device
+from ..kernels.device_choice import Wish, choose_device, describe
 from ..kernels.recipe import Recipe
 from ..kernels.reduction import plan_reduction
 from ..sinks.commits import intact_commits, settle
@@ -22,6 +25,7 @@ from ..stream.budget import Need
 from ..stream.model import Block, Commit, Plan
 from ..stream.ranges import Ranges
 from ..stream.tools import Prepared, Writer
+from .alarms import LOST_GPU
 from .tokens import read_token
 
 #: One block fills, one is written, one is between: more only costs memory.
@@ -71,6 +75,34 @@ class ReservingWriter:
         self.inner.close()
 
 
+def device_of(wish: Wish, *, had_gpu: bool) -> tuple[Device | None, str]:
+    """Open the device of a worker, and say what it is.
+
+    A worker that loses its GPU ends, its agents send again what it had not acknowledged, and in its next life it takes
+    the CPU if the GPU does not come back: slower, and with an alarm, but no frame is lost.
+
+    Parameters
+    ----------
+    wish : str
+        As `choose_device`.
+    had_gpu : bool
+        Whether the worker had a GPU in its last life.
+
+    Returns
+    -------
+    device : Device or None
+    told : str
+        For the report; begins with `LOST_GPU` where the CPU stands in for a GPU.
+
+    Raises
+    ------
+    NoDeviceError
+        A GPU is wished for, there never was one, and none can be used.
+    """
+    device = choose_device("auto" if had_gpu else wish)
+    return device, LOST_GPU if had_gpu and device is None else str(describe(device))
+
+
 @dataclass(frozen=True)
 class PrepareOnDisk:
     """Makes runs ready from their stores.
@@ -79,9 +111,12 @@ class PrepareOnDisk:
     ----------
     reserve_bytes : int
         Disk that is never filled.
+    device : Device, optional
+        A GPU to reduce on.
     """
 
     reserve_bytes: int
+    device: Device | None = None
 
     def need(self, store: str) -> tuple[Plan, Need]:
         """Tell what a run will take, from its description alone."""
@@ -102,4 +137,4 @@ class PrepareOnDisk:
             settle(path)
             committed = Ranges.of(commit.block for commit in intact_commits(path))
         slots = min(SLOTS, len(run.plan.blocks))
-        return Prepared(run, read_token(path), committed, slots, reduction.reducer, writer)
+        return Prepared(run, read_token(path), committed, slots, partial(reduction.reducer, self.device), writer)

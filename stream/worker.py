@@ -207,6 +207,9 @@ class Worker:
         return False
 
     def _take_done(self) -> None:
+        for here in self._runs.values():
+            if here.writing.lost:
+                raise here.writing.lost
         while not self._done.empty():
             run, done = self._done.get()
             here = self._runs.get(run)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from .clock import wall_ns
-from .errors import StoreError
+from .errors import DeviceLostError, StoreError
 from .histogram import Histogram
 from .messages import BlockDone
 from .model import Block, Commit, Frame, FrameStats
@@ -92,6 +92,7 @@ class WritingThread:
     ) -> None:
         self.run = run
         self.trouble = ""
+        self.lost: DeviceLostError | None = None
         self._worker = worker
         self._frame_bytes = frame_bytes
         self._writer = writer
@@ -127,6 +128,9 @@ class WritingThread:
             except StoreError as error:
                 self.trouble = str(error)
                 self._stop.wait(self._retry_s)
+            except DeviceLostError as error:
+                self.lost = error  # what was reduced is gone with the device: the worker ends, the agent sends again
+                return
             except Exception as error:  # noqa: BLE001 - a thread that ended would hold the run for ever, and say nothing
                 self.trouble = f"cannot write block {job.block.number}: {error!r}"
                 self._stop.wait(self._retry_s)

@@ -21,12 +21,14 @@ def command(
     http: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Address of the page.")] = None,
     ingest: Annotated[str | None, typer.Option(metavar="tcp://HOST:PORT", help="Address for agents.")] = None,
     workers: Annotated[int | None, typer.Option(help="Worker processes.")] = None,
+    device: Annotated[str | None, typer.Option(metavar="auto|cpu|gpu", help="What workers reduce on.")] = None,
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="Settings, TOML.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line instead of text.")] = False,
 ) -> None:
     """Receive, reduce and store runs; show them on a page. Ctrl-C or SIGTERM drains and stops."""
     configure_logs("service")
-    settings = Settings.load(config, {"data": data, "http": http, "ingest": ingest, "workers": workers})
+    flags = {"data": data, "http": http, "ingest": ingest, "workers": workers, "device": device}
+    settings = Settings.load(config, flags)
     service = Service(settings)
     console = Console(highlight=False, soft_wrap=True)
 

@@ -6,9 +6,10 @@ from dataclasses import asdict, replace
 
 from hypothesis import given
 from hypothesis import strategies as st
+from octostream.api.alarms import LOST_GPU
 from octostream.api.picture import SILENT_WORKERS, WORKER_S, Disk, Picture
 from octostream.stream import messages as m
-from octostream.stream.head_protocol import HeadProtocol
+from octostream.stream.head_protocol import HeadProtocol, Worker
 from octostream.stream.telemetry import StageMeter
 
 
@@ -65,3 +66,14 @@ def test_counters_outlive_any_number_of_workers() -> None:
     for number in range(SILENT_WORKERS + 1, 2 * SILENT_WORKERS):
         service.says(f"w{number}", 1)
         assert service.totals() == service.truth
+
+
+def test_the_device_of_a_worker_is_shown_and_a_lost_gpu_is_an_alarm() -> None:
+    service = Service()
+    for device, alarms in (("Made-up GPU", []), (LOST_GPU, ["gpu_lost"])):
+        service.picture._protocol.workers[b"w0"] = Worker("w0", "worker-0", "tcp://w0", device, service.now)
+        service.says("w0", 1)
+        report = service.picture.report(service.now, 0, 0)
+        assert [worker.device for worker in report.workers] == [device]
+        assert [alarm.name for alarm in report.alarms] == alarms
+    assert report.alarms[0].text == f"w0 works on the {LOST_GPU}"

@@ -8,7 +8,7 @@ import time
 import weakref
 
 import pytest
-from octostream.stream.errors import StoreError
+from octostream.stream.errors import DeviceLostError, StoreError
 from octostream.stream.histogram import Histogram
 from octostream.stream.model import Frame, FrameStats, Plan
 from octostream.stream.writing import Job, WritingThread
@@ -90,3 +90,24 @@ def test_what_a_block_held_is_free_once_it_is_durable():
         assert held() is None
     finally:
         thread.close()
+
+
+def test_a_lost_device_is_told_and_the_block_not_tried_again():
+    class Lost(Reducer):
+        finished = 0
+
+        def finish(self):
+            self.finished += 1
+            raise DeviceLostError("the GPU was lost", "look")
+
+    writer, done, reducer = Writer(None), queue.SimpleQueue(), Lost()
+    thread = WritingThread("r", "w", PLAN.frame_bytes, writer, lambda run, what: done.put(what), retry_s=0.01)
+    try:
+        thread.put(Job(PLAN.blocks[0], (Frame(0, 1, 0),), (FrameStats(0, 0, 0.0, 0),), reducer, Histogram()))
+        deadline = time.monotonic() + 10
+        while thread.lost is None and time.monotonic() < deadline:
+            threading.Event().wait(0.005)
+        assert str(thread.lost) == "the GPU was lost: look"
+    finally:
+        thread.close()
+    assert (reducer.finished, done.empty(), writer.committed_blocks) == (1, True, [])
