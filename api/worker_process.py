@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..kernels.device import Device
 from ..kernels.device_choice import Wish, choose_device, describe
+from ..kernels.gpu_ring import SLOTS as GPU_SLOTS
 from ..kernels.recipe import Recipe
 from ..kernels.reduction import plan_reduction
 from ..sinks.commits import intact_commits, settle
@@ -125,7 +126,8 @@ class PrepareOnDisk:
         parts = [part_bytes(plan, p, block) for p in of_stage(stored.products, "block")]
         maps = math.prod(plan.frame_shape) * MAP_BYTES if any(maps_folder(Path(store)).iterdir()) else 0
         encoding = max(sum(group) for group in write_groups(parts))
-        return plan, Need(RUN_BYTES + maps, sum(parts), int(encoding * ENCODING))
+        pinned = GPU_SLOTS * plan.frame_bytes if self.device else 0
+        return plan, Need(RUN_BYTES + maps, sum(parts) + pinned, int(encoding * ENCODING))
 
     def __call__(self, store: str) -> Prepared:
         """Read the run, plan its reduction, open its arrays; buffers are allocated when frames come."""

@@ -28,6 +28,7 @@ def test_settings_are_frozen():
         ({"workers": 0}, "workers"),
         ({"workerz": 1}, "the settings are data, http"),
         ({"drain_s": -1}, "drain_s"),
+        ({"device": "tpu"}, "device.*'auto', 'cpu' or 'gpu'"),
     ],
 )
 def test_what_is_wrong_is_named(flags, words):

@@ -13,6 +13,8 @@ from octostream.sinks.keeper import StoreKeeper
 from octostream.sinks.writer import GROUP_BYTES, write_groups
 from octostream.stream.model import Plan, Run
 
+from ..kernels.cuda_emulator.device import EmulatedDevice
+
 
 def store(tmp_path, plan, factor, keep_raw, maps=None):
     recipe = Recipe.load("lightsheet", [f"bin.factor={factor}"])
@@ -28,9 +30,7 @@ def held(reducer):
     """Bytes of the arrays that a reducer keeps for a block."""
     arrays = [
         *reducer._lane._levels,
-        reducer._lane._xy,
-        reducer._lane._xz,
-        reducer._lane._yz,
+        *reducer._lane._views._buffers.values(),
         *([] if reducer._lane._raw is None else [reducer._lane._raw]),
     ]
     return sum(array.nbytes for array in arrays)
@@ -50,6 +50,12 @@ def test_a_slot_takes_what_was_said(tmp_path, shape, factor, keep_raw):
     assert need.slot < need.write <= 1.4 * need.slot + 1
     assert prepared.slots == min(3, len(plan.blocks))
     prepared.writer.close()
+
+
+def test_pinned_frames_on_their_way_to_a_gpu_are_counted(tmp_path):
+    path = store(tmp_path, Plan((1, 1, 6, 40, 33)), 2, False)
+    on_cpu, on_gpu = PrepareOnDisk(0).need(path)[1], PrepareOnDisk(0, EmulatedDevice()).need(path)[1]
+    assert on_gpu.slot == on_cpu.slot + 3 * 2 * 40 * 33
 
 
 def test_maps_are_counted(tmp_path):
