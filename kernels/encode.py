@@ -41,19 +41,17 @@ def encode_row(
     gain: float,
     base: float,
     base_row: Any,
-    row_weight: float,
-    column_weight: Any,
     inner: Any,
     full: float,
     averaged: bool,
     pedestal: float,
     out: Any,
 ) -> None:
-    """Encode one row of cells, n = (gain · cell - Σ offset·gain) / weight of the cell, or not divided.
+    """Encode the inner cells of one row, n = (gain · cell - Σ offset·gain) / weight of the cell, or not divided.
 
     Parameters
     ----------
-    cells : int32 or float64 (x',)
+    cells : uint16, int32 or float64 (x',)
         ΣD of each cell, or ΣD·gain with a gain map.
     gain : float
         1 with a gain map.
@@ -61,12 +59,8 @@ def encode_row(
         offset·gain of one pixel, where both are numbers.
     base_row : float32 or float64 (x',), or empty where both are numbers
         Σ offset·gain of each cell.
-    row_weight : float
-        Weight of this row of cells along y.
-    column_weight : float64 (x',)
-        Weight of each along x.
     inner : (int, int)
-        First and stop of the cells that have all their weights along x.
+        First and stop of the cells that have all their weights.
     full : float
         Weight of a cell that has all its pixels.
     averaged : bool
@@ -76,8 +70,6 @@ def encode_row(
         Result.
     """
     start, stop = inner
-    if row_weight * row_weight != full:
-        start = stop = 0
     # The full weight is a power of two, so the product with the inverse is exact; others need the division.
     share = 1.0 / full if averaged else 1.0
     some, target = cells[start:stop], out[start:stop]
@@ -89,6 +81,33 @@ def encode_row(
         full_base = base * full
         for x in range(some.size):
             target[x] = encode_value((np.float64(some[x]) * gain - full_base) * share, pedestal)
+
+
+@piece
+def encode_edges(
+    cells: Any,
+    gain: float,
+    base: float,
+    base_row: Any,
+    row_weight: float,
+    column_weight: Any,
+    inner: Any,
+    averaged: bool,
+    pedestal: float,
+    out: Any,
+) -> None:
+    """Encode the cells of a row that are not inner ones.
+
+    Parameters
+    ----------
+    row_weight : float
+        Weight of this row of cells along y.
+    column_weight : float64 (x',)
+        Weight of each along x.
+    cells, gain, base, base_row, inner, averaged, pedestal, out
+        As for `encode_row`.
+    """
+    start, stop = inner
     for x in range(start):
         total = np.float64(cells[x]) * gain
         out[x] = encode_cell(total, x, base, base_row, row_weight * column_weight[x], averaged, pedestal)

@@ -10,13 +10,14 @@ import xxhash
 from numpy.typing import NDArray
 
 from ..stream.model import FrameStats
-from . import binning, calibrate, cell_rows, encode, hot_pixels, projections, saturation, statistics
+from . import binning, calibrate, cell_rows, encode, hot_pixels, narrow, projections, saturation, statistics
 from .binning import Cells
 from .calibrate import Calibration
 from .cell_rows import max_cells, max_scaled_cells, sum_cells, sum_scaled_cells, weigh_cells, weigh_scaled_cells
-from .compiled import entry
-from .encode import encode_row
+from .compiled import entry, piece
+from .encode import encode_edges, encode_row
 from .hot_pixels import HotCells, heal_cells
+from .narrow import Narrow, encode_counts, encode_exact, encode_values, sum_narrow_cells
 from .projections import Targets, merge_max, merge_min, merge_sum, project_row, row_extremes, row_mean, share_row
 from .saturation import mark_cells
 from .statistics import SATURATED, count_saturated, row_statistics
@@ -25,9 +26,39 @@ from .statistics import SATURATED, count_saturated, row_statistics
 def _sources() -> str:
     # Numba decides by this file alone whether its stored machine code is current; the pieces lie in other files.
     digest = xxhash.xxh3_64()
-    for module in (binning, calibrate, cell_rows, encode, hot_pixels, projections, saturation, statistics):
+    for module in (binning, calibrate, cell_rows, encode, hot_pixels, narrow, projections, saturation, statistics):
         digest.update(Path(str(module.__file__)).read_bytes())
     return digest.hexdigest()
+
+
+@piece
+def encode_cells(
+    cells: Any,
+    exact: bool,
+    float32: bool,
+    lift: Any,
+    shift: int,
+    short_gain: Any,
+    code_row: Any,
+    step: Any,
+    add: Any,
+    gain: float,
+    base: float,
+    base_row: Any,
+    ends: Any,
+    full: float,
+    averaged: bool,
+    pedestal: float,
+    out: Any,
+) -> None:
+    """Encode the inner cells of raw counts in the narrowest way; the parameters are those of the ways."""
+    some, target = cells[ends[0] : ends[1]], out[ends[0] : ends[1]]
+    if exact:
+        encode_exact(some, lift, shift, target)
+    elif float32:
+        encode_counts(some, lift, short_gain, code_row, step, add, target)
+    else:
+        encode_row(cells, gain, base, base_row, ends, full, averaged, pedestal, out)
 
 
 def _compose(sources: str) -> Any:
@@ -37,6 +68,7 @@ def _compose(sources: str) -> Any:
         raw: Any,
         cells: Any,
         calibration: Any,
+        short: Any,
         hot: Any,
         pedestal: float,
         out: Any,
@@ -54,6 +86,10 @@ def _compose(sources: str) -> Any:
         gain_map, per_pixel, gain = calibration.gain_map, calibration.per_pixel, calibration.gain
         base_map, per_cell, base = calibration.base_map, calibration.per_cell, calibration.base
         pixel_base, row_start = calibration.pixel_base, hot.row_start
+        exact, float32, coded, shift, lift = short.exact, short.float32, short.coded, short.shift, short.lift
+        short_gain, add, step, zero = short.gain, short.add, short.step, short.zero
+        codes, base_codes, unit = short.codes, short.base_codes, short.unit
+        shorts, short_column = np.empty(out.shape[1], np.float32), np.empty(width, np.float32)
         values, counts = np.empty(out.shape[1], np.float64), np.empty(out.shape[1], np.int32)
         column, tally = np.empty(width, np.float64), np.empty(width, np.int32)
         low, high, total, saturated = np.uint16(SATURATED), np.uint16(0), np.uint64(0), np.int64(0)
@@ -78,42 +114,58 @@ def _compose(sources: str) -> Any:
                     mark_cells(band, factor, level, tally, counts, mask[row])
                 elif marked:
                     mask[row] = 0
-            base_row = base_map[row] if per_cell else base_map[0, :0]
+            base_row = base_map[row] if per_cell else base_map[0][:0]
+            code_row = base_codes[row] if base_codes.size else codes[0][:0]
             weight = row_weight[row]
-            if per_pixel or before:
-                if per_pixel:
-                    gains = gain_map[top : top + band.shape[0]]
-                    if before:
-                        weigh_scaled_cells(raw, gain_map, top, before, taps, factor, column, values)
-                    elif largest:
-                        bases = pixel_base[top : top + band.shape[0]]
-                        max_scaled_cells(band, gains, bases, factor, column, values)
-                    else:
-                        sum_scaled_cells(band, gains, factor, column, values)
+            ends = inner if weight * weight == full else (0, 0)
+            made = out[row]
+            some = made[ends[0] : ends[1]]
+            hot_row = row_start[row] < row_start[row + 1]
+            if per_pixel and float32:
+                if coded:
+                    sum_narrow_cells(band, codes[top : top + factor], zero, factor, short_column, shorts)
                 else:
+                    sum_narrow_cells(band, gain_map[top : top + factor], zero, factor, short_column, shorts)
+                encode_values(shorts[ends[0] : ends[1]], short_gain, code_row, step, add, some)
+                encode_edges(shorts, unit, base, base_row, weight, column_weight, ends, averaged, pedestal, made)
+                if hot_row:
+                    values[:] = shorts
+            elif per_pixel or before:
+                if not per_pixel:
                     weigh_cells(raw, top, before, taps, factor, tally, values)
-                encode_row(
-                    values, gain, base, base_row, weight, column_weight, inner, full, averaged, pedestal, out[row]
-                )
-                if row_start[row] < row_start[row + 1]:
-                    heal_cells(
-                        raw, row, hot, values, largest, gain, base, base_row, weight, column_weight, averaged, pedestal,
-                        out[row],
-                    )  # fmt: skip
+                elif before:
+                    weigh_scaled_cells(raw, gain_map, top, before, taps, factor, column, values)
+                elif largest:
+                    bases = pixel_base[top : top + factor]
+                    max_scaled_cells(band, gain_map[top : top + factor], bases, factor, column, values)
+                else:
+                    sum_scaled_cells(band, gain_map[top : top + factor], factor, column, values)
+                encode_row(values, gain, base, base_row, ends, full, averaged, pedestal, made)
+                encode_edges(values, gain, base, base_row, weight, column_weight, ends, averaged, pedestal, made)
+            elif factor == 1:
+                encode_cells(
+                    band[0], exact, float32, lift, shift, short_gain, code_row, step, add, gain, base, base_row, ends,
+                    full, averaged, pedestal, made,
+                )  # fmt: skip
+                if hot_row:
+                    values[:] = band[0]
             else:
                 if largest:
                     max_cells(band, factor, tally, counts)
                 else:
                     sum_cells(band, factor, tally, counts)
-                encode_row(
-                    counts, gain, base, base_row, weight, column_weight, inner, full, averaged, pedestal, out[row]
-                )
-                if row_start[row] < row_start[row + 1]:
-                    heal_cells(
-                        raw, row, hot, counts, largest, gain, base, base_row, weight, column_weight, averaged, pedestal,
-                        out[row],
-                    )  # fmt: skip
-            made = out[row]
+                encode_cells(
+                    counts, exact, float32, lift, shift, short_gain, code_row, step, add, gain, base, base_row, ends,
+                    full, averaged, pedestal, made,
+                )  # fmt: skip
+                encode_edges(counts, gain, base, base_row, weight, column_weight, ends, averaged, pedestal, made)
+                if hot_row:
+                    values[:] = counts
+            if hot_row:
+                heal_cells(
+                    raw, row, hot, values, largest, unit, gain, base, base_row, weight, column_weight, averaged,
+                    pedestal, made,
+                )  # fmt: skip
             # Asked once a row, not once a pixel, so it costs nothing that can be measured.
             if usual:
                 yz_max[row] = project_row(made, xy_max[row], xz_max)
@@ -152,6 +204,7 @@ def reduce_frame(
     raw: NDArray[np.uint16],
     cells: Cells,
     calibration: Calibration,
+    short: Narrow,
     hot: HotCells,
     pedestal: float,
     out: NDArray[np.uint16],
@@ -172,6 +225,8 @@ def reduce_frame(
         Never written to.
     cells : Cells
     calibration : Calibration
+    short : Narrow
+        The same, as far as it can be done in 32 bits.
     hot : HotCells
     pedestal : float
     out : uint16 (y', x')
@@ -194,6 +249,6 @@ def reduce_frame(
     view = raw.view()
     view.flags.writeable = False
     low, high, total, saturated = _reduce_frame(
-        view, cells, calibration, hot, pedestal, out, views, level, mask, marked
+        view, cells, calibration, short, hot, pedestal, out, views, level, mask, marked
     )
     return FrameStats(int(low), int(high), int(total) / raw.size, int(saturated))

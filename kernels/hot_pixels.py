@@ -233,6 +233,7 @@ def heal_cells(
     hot: Any,
     cells: Any,
     largest: bool,
+    unit: float,
     gain: float,
     base: float,
     base_row: Any,
@@ -251,12 +252,14 @@ def heal_cells(
     row : int
         Row of cells.
     hot : HotCells
-    cells : int32 or float64 (x',)
+    cells : float64 (x',)
         Sums of that row, the listed pixels included; or the largest.
     largest : bool
         As in `Cells`.
+    unit : float
+        What a cell is worth in the unit of the healed values.
     gain, base, base_row, row_weight, column_weight, averaged, pedestal
-        As for `encode_row`.
+        As for `encode_edges`.
     out : uint16 (x',)
         That row of level 0; the cells with listed pixels are overwritten.
     """
@@ -278,7 +281,7 @@ def heal_cells(
             top = max(top, median)
             change += weights[pixel] * (median - values[0])
         x = hot.cell_x[cell]
-        total = (top if largest else np.float64(cells[x]) + change) * gain
+        total = (top if largest else cells[x] * unit + change) * gain
         out[x] = encode_cell(total, x, base, base_row, row_weight * column_weight[x], averaged, pedestal)
 
 

@@ -17,6 +17,7 @@ from .calibrate import Calibration, plan_calibration
 from .constants import Constants
 from .fused import reduce_frame
 from .hot_pixels import HotCells, plan_hot_cells
+from .narrow import Narrow, plan_narrow
 from .pyramid import halve, level_shapes
 from .recipe import Recipe
 from .saturation import saturation_product
@@ -41,6 +42,8 @@ class LanePlan:
     levels : tuple of (int, int)
         Size (y, x) of every pyramid level.
     calibration : Calibration
+    narrow : Narrow
+        The same, as far as it can be done in 32 bits.
     hot : HotCells
     views : ViewPlan
         Projections.
@@ -57,6 +60,7 @@ class LanePlan:
     pedestal: float
     levels: tuple[tuple[int, int], ...]
     calibration: Calibration
+    narrow: Narrow
     hot: HotCells
     views: ViewPlan
     saturation: int
@@ -97,6 +101,7 @@ def plan_lane(recipe: Recipe, plan: Plan, maps: Mapping[str, NDArray[Any]], *, k
         pedestal=constants.pedestal,
         levels=levels,
         calibration=plan_calibration(offset, gain, plan.frame_shape, cells),
+        narrow=plan_narrow(offset, gain, constants.pedestal, plan.frame_shape, cells),
         hot=plan_hot_cells(constants.hot_pixels, offset, gain, plan.frame_shape, cells),
         views=views,
         saturation=level,
@@ -162,7 +167,7 @@ class Lane:
         plan, plane = self._plan, self._levels[0][at]
         views = self._views.take(at)
         level, mask, marked = plan.saturation, self._masks[at], bool(self._marked[at])
-        constants = plan.cells, plan.calibration, self._hot, plan.pedestal
+        constants = plan.cells, plan.calibration, plan.narrow, self._hot, plan.pedestal
         stats = reduce_frame(pixels, *constants, plane, views, level, mask, marked=marked)
         self._marked[at] = stats.max >= level
         for level in self._levels[1:]:
