@@ -8,6 +8,8 @@ from pathlib import Path
 from ..stream.model import Plan, Product
 from .growth import Extent, Growth, visible_shape
 from .layout import of_stage, run_files, shard_file
+from .runfile import StoredRun
+from .tables import DERIVED, described_at, read_columns
 
 
 class Derivation:
@@ -72,3 +74,13 @@ class Derivation:
         self._rows[product.path] = rows
         length = min(extent.length, rows * step)
         return Extent(extent.axis, length, extent.stacks and length == extent.length)
+
+
+def derived_files(store: Path, stored_run: StoredRun) -> list[Path]:
+    """Give the files that hold what was derived from committed blocks; of columns of tables, what describes them."""
+    plan, products = stored_run.run.plan, stored_run.products
+    files = [shard_file(store, plan, p, block) for p in of_stage(products, "series") for block in plan.blocks]
+    files += [file for p in of_stage(products, "run") for file in run_files(store, plan, p)]
+    for table in stored_run.tables:
+        files += [described_at(store, table, name) for name in read_columns(store, table, DERIVED)]
+    return [file for file in files if file.exists()]

@@ -18,13 +18,13 @@ from .arrays import context
 from .attributes import inner_groups, root_attributes
 from .commits import intact_commits, read_commit, recorded_blocks, settle
 from .creation import create_store
-from .derivation import Derivation
-from .durable import json_bytes, sync, write_durably
+from .derivation import Derivation, derived_files
+from .durable import json_bytes, remove_durably, sync, write_durably
 from .failure import said
 from .folds import Merger
 from .frames_table import frames_table, write_frames_table
 from .growth import Extent, Growth, reach
-from .layout import DOT_FOLDER, array_metadata, array_path, group_metadata, levels
+from .layout import DOT_FOLDER, array_metadata, array_path, group_metadata, levels, of_stage
 from .leftovers import remove_uncommitted, remove_unfinished
 from .ngff import Window
 from .quarantine import Quarantine
@@ -111,7 +111,8 @@ class StoreKeeper:
     def unseal(self) -> None:
         """Open a sealed run again, for an agent that was taken for gone; a run that is open stays as it is.
 
-        What readers see does not shrink. Projections of stacks that are not whole will be merged anew.
+        What readers see of committed blocks does not shrink. Projections of stacks that are not whole will be merged
+        anew; what was derived is not shown until it is made anew, for it lacks the blocks that are to come.
 
         Raises
         ------
@@ -123,6 +124,7 @@ class StoreKeeper:
         with said(f"open {self._store} again"):
             self._growth.never_below(self._growth.final)
             self._merger.forget_unfinished(self._growth)
+            self._forget_derived()
             self._write_root("recording", self._stored, 0)
             open_to_writers(self._store)
 
@@ -235,6 +237,15 @@ class StoreKeeper:
 
     def _shapes(self, extent: Extent) -> dict[str, tuple[int, ...]]:
         return self._derivation.shapes(self._growth, extent, over=False)
+
+    def _forget_derived(self) -> None:
+        """Hide what was derived, then remove it."""
+        for product in of_stage(self.products, "series", "run"):
+            nothing = array_metadata(self.run.plan, product, (0, *product.shape[1:]))
+            self._replace(array_path(product), nothing, durable=True)
+        for file in derived_files(self._store, self._stored_run):
+            remove_durably(file)
+        self._derivation = Derivation(self._store, self.run.plan, self.products)
 
     def _show(self, extent: Extent, shapes: Mapping[str, tuple[int, ...]], *, durable: bool) -> None:
         """Give every array its shape, values being there already; refresh the windows now and then."""

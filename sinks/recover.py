@@ -20,11 +20,11 @@ from ..stream.tables import Rows
 from ..stream.tools import Reducer
 from .account import frames_of
 from .attributes import inner_groups
-from .derivation import Derivation
+from .derivation import Derivation, derived_files
 from .failure import said
 from .growth import Growth, reach
 from .keeper import StoreKeeper
-from .layout import DOT_FOLDER, array_path, of_stage, run_files, shard_file
+from .layout import DOT_FOLDER, array_path, of_stage, shard_file
 from .leftovers import strays
 from .quarantine import Quarantine
 from .recover_blocks import BlockMender, mended_folder
@@ -32,7 +32,6 @@ from .recover_records import RecordMender
 from .recover_run import Reduce, described
 from .runfile import StoredRun, load_maps, maps_folder, product_to_json
 from .sealfile import close_to_writers, is_closed, ledger_file, salvage_ledger
-from .tables import DERIVED, described_at, read_columns
 from .tables import FOLDER as TABLES
 from .verify_store import Findings, Progress, examine, read_records
 
@@ -248,16 +247,6 @@ class _Recovery:
             changes=tuple(dict.fromkeys(self._changes)),
             quarantined=quarantined,
         )
-
-
-def derived_files(store: Path, stored_run: StoredRun) -> list[Path]:
-    """Give the files that hold what was derived from committed blocks; of columns of tables, what describes them."""
-    plan, products = stored_run.run.plan, stored_run.products
-    files = [shard_file(store, plan, p, block) for p in of_stage(products, "series") for block in plan.blocks]
-    files += [file for p in of_stage(products, "run") for file in run_files(store, plan, p)]
-    for table in stored_run.tables:
-        files += [described_at(store, table, name) for name in read_columns(store, table, DERIVED)]
-    return [file for file in files if file.exists()]
 
 
 @contextmanager
