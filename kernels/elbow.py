@@ -1,4 +1,4 @@
-"""Hot pixels: Keller's elbow test on a stack, and the list from a dark map.
+"""Hot pixels: Keller's elbow test on a stack.
 
 The elbow test (clusterPT of the Keller-lab chain) looks for pixels that vary along z otherwise than their neighbours,
 or are brighter or darker than them. With D the standard deviation over z, A the mean over z minus the background, and
@@ -13,51 +13,17 @@ sample (a factor, which no elbow sees); a median A between -1 and 1 counts as 1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
-from ..stream.errors import RecipeError
 from .compiled import entry, piece
-from .limits import check_number
 from .stack_sums import StackSums
 
 #: Most values of a sorted curve that are looked at.
 SAMPLES: Final = 50_000
-
-
-@dataclass(frozen=True)
-class Elbow:
-    """Parameters of the search for hot pixels.
-
-    Attributes
-    ----------
-    background : float, counts
-        What the camera adds, from 0 to 65535, default 100.
-    most : float, percent
-        Most pixels that the elbow test may list, from 0.001 to 100, default 2. A curve without outliers has an elbow,
-        too: on pure noise the test lists 15 to 25 % of all pixels.
-    factor : float
-        k of the dark map's threshold median + k·MAD, from 1 to 1000, default 6. Variance maps of sCMOS cameras have
-        long tails: of a recorded one 6 lists 15 % of the pixels, 100 lists 2 %.
-
-    Raises
-    ------
-    RecipeError
-        If a value is outside its range.
-    """
-
-    background: float = 100.0
-    most: float = 2.0
-    factor: float = 6.0
-
-    def __post_init__(self) -> None:
-        check_number("elbow.background", self.background, "counts", 0, 65535)
-        check_number("elbow.most", self.most, "percent", 1e-3, 100)
-        check_number("elbow.factor", self.factor, "MAD", 1, 1000)
 
 
 class Outliers(NamedTuple):
@@ -67,6 +33,10 @@ class Outliers(NamedTuple):
     ----------
     mask : bool (y, x)
         Hot pixels.
+    deviation : float64 (y, x), counts
+        d1.
+    brightness : float64 (y, x)
+        d2.
     deviation_limit : float, counts
         elbow(d1).
     brightness_limit : float
@@ -74,27 +44,10 @@ class Outliers(NamedTuple):
     """
 
     mask: NDArray[np.bool_]
+    deviation: NDArray[np.float64]
+    brightness: NDArray[np.float64]
     deviation_limit: float
     brightness_limit: float
-
-    def listed(self, parameters: Elbow) -> NDArray[np.int32]:
-        """Give the list that ``hot_pixels.pixels`` takes.
-
-        Returns
-        -------
-        int32 (n, 2)
-            (y, x), sorted.
-
-        Raises
-        ------
-        RecipeError
-            If more pixels are hot than ``most`` allows: then the elbow is that of the noise.
-        """
-        share = 100 * float(self.mask.mean())
-        if share > parameters.most:
-            what = f"the elbow test finds {share:.1f} % of the pixels hot, elbow.most allows {parameters.most:g} %"
-            raise RecipeError(what, "this stack has no clear outliers: list hot pixels from a dark map")
-        return np.argwhere(self.mask).astype(np.int32)
 
 
 def elbow_of(values: NDArray[np.float64]) -> float:
@@ -119,14 +72,15 @@ def elbow_of(values: NDArray[np.float64]) -> float:
     return float(ranked[abs(ranked - chord).argmax()])
 
 
-def elbow_reference(stack: NDArray[np.uint16], parameters: Elbow) -> Outliers:
+def elbow_reference(stack: NDArray[np.uint16], background: float) -> Outliers:
     """Test a stack with NumPy and SciPy.
 
     Parameters
     ----------
     stack : uint16 (z, y, x), raw counts
         At most `PLANES` of `stack_sums`.
-    parameters : Elbow
+    background : float, counts
+        What the camera adds.
 
     Returns
     -------
@@ -135,52 +89,25 @@ def elbow_reference(stack: NDArray[np.uint16], parameters: Elbow) -> Outliers:
     wide, count = stack.astype(np.uint64), np.uint64(len(stack))
     sums, squares = wide.sum(axis=0), (wide * wide).sum(axis=0)
     deviation = np.sqrt((count * squares - sums * sums).astype(np.float64)) / float(count)
-    brightness = sums / float(count) - parameters.background
+    brightness = sums / float(count) - background
     around, near = (median_filter(image, 3, mode="nearest") for image in (deviation, brightness))
     return _outliers(abs(deviation - around), abs((brightness - near) / np.maximum(abs(near), 1)))
 
 
 def _outliers(deviation: NDArray[np.float64], brightness: NDArray[np.float64]) -> Outliers:
     limits = elbow_of(deviation), elbow_of(brightness)
-    return Outliers((deviation > limits[0]) | (brightness > limits[1]), *limits)
+    return Outliers((deviation > limits[0]) | (brightness > limits[1]), deviation, brightness, *limits)
 
 
-def dark_outliers(dark: NDArray[np.floating], parameters: Elbow) -> NDArray[np.int32]:
-    """List the pixels of a dark map that are hot: v > median + k·MAD, MAD the median of |v - median|, not rescaled.
-
-    Parameters
-    ----------
-    dark : float (y, x)
-        Variance (or mean) of dark frames of each pixel. What is not finite is hot, and counts for no median.
-    parameters : Elbow
-
-    Returns
-    -------
-    int32 (n, 2)
-        (y, x), sorted.
-
-    Raises
-    ------
-    RecipeError
-        If no value is finite.
-    """
-    values = dark.astype(np.float64)
-    known = values[np.isfinite(values)]
-    if not known.size:
-        raise RecipeError("the dark map has no finite value", "give the variance of dark frames")
-    middle = float(np.median(known))
-    limit = middle + parameters.factor * float(np.median(abs(known - middle)))
-    return np.argwhere(~(np.isfinite(values) & (values <= limit))).astype(np.int32)
-
-
-def find_outliers(sums: StackSums, parameters: Elbow) -> Outliers:
+def find_outliers(sums: StackSums, background: float) -> Outliers:
     """Test a stack, as `elbow_reference`, bit for bit.
 
     Parameters
     ----------
     sums : StackSums
         Over its planes.
-    parameters : Elbow
+    background : float, counts
+        What the camera adds.
 
     Returns
     -------
@@ -193,7 +120,7 @@ def find_outliers(sums: StackSums, parameters: Elbow) -> Outliers:
     """
     if not sums.count:
         raise ValueError("a stack without planes cannot be tested")
-    deviation, brightness = sums.deviation(), sums.mean() - parameters.background
+    deviation, brightness = sums.deviation(), sums.mean() - background
     _depart(deviation, False)
     _depart(brightness, True)
     return _outliers(deviation, brightness)

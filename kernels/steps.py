@@ -18,6 +18,7 @@ _CHANGES: Final = "foreground"
 _MODULES: Final[dict[str, str]] = {
     "histogram": "histogram_step",
     "focus": "focus_step",
+    "hot_test": "hot_test",
     "foreground": "foreground_step",
     "keep": "keep_step",
     "quantise": "quantise_step",
