@@ -14,6 +14,7 @@ from octostream.kernels.quantise import Quantise, restore_reference
 from octostream.kernels.recipe import Recipe
 from octostream.kernels.recipe_file import BUILT_IN
 from octostream.kernels.reduction import plan_reduction
+from octostream.sinks.verify import verify
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 STACK = DATA / "lattice_lightsheet_raw.tif"
@@ -25,6 +26,7 @@ def reduced(recipe, out):
     reduction = plan_reduction(Recipe.load(recipe, ["calibrate.offset=98", "pyramid.until=20"]), frames.plan)
     with closing(frames), open_store(out, frames, reduction, {}, keep_raw=False) as store:
         assert reduce_offline(frames, reduction, store, 1, lambda done, total: None).status == "complete"
+    assert verify(out).problems == ()
     return reduction, zarr.open_group(out, mode="r")
 
 
