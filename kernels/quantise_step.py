@@ -64,8 +64,10 @@ def _plan(parameters: Quantise, setting: Setting) -> Planned:
     counts = tuple(product for product in setting.products if _is_quantised(product))
     codes = tuple(_product(product, quantiser) for product in counts)
     held = sum(part_size(p, setting.plan) for p in codes) * np.dtype(np.uint16).itemsize
+    # Means stay in counts, and of codes nobody can compute them again.
+    apart = tuple(replace(p, follows="") for p in setting.products if p.follows == "level 0" and not _is_quantised(p))
     return Planned(
-        codes,
+        (*codes, *apart),
         reducer=lambda: QuantiseReducer(setting.plan, codes, quantiser),
         changes=True,
         # The counts, which are no product any more, beside their codes.

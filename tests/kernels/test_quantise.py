@@ -266,6 +266,17 @@ def test_projections_follow_from_the_codes_and_levels_do_not():
     assert not follows["1"]
 
 
+def test_means_of_counts_follow_from_no_codes():
+    rng = np.random.default_rng(0)
+    frames = rng.integers(90, 9000, (2, 1, 5, 17, 30), dtype=np.uint16)
+    modes = ['projections.modes=["max","mean"]', "pyramid.until=4"]
+    counts, got = run(modes, frames), run([*modes, "quantise=true"], frames)
+    follows = {product.path: product.follows for product in got.reduction.products}
+    for plane in ("xy", "xz", "yz"):
+        assert (follows[f"projections/{plane}"], follows[f"projections/{plane}-mean"]) == ("level 0", "")
+        assert (got.arrays[f"projections/{plane}-mean"] == counts.arrays[f"projections/{plane}-mean"]).all()
+
+
 def test_noise_of_binned_pixels_is_one_code():
     rng = np.random.default_rng(1)
     light = rng.poisson(200, (1, 1, 1, 400, 400)) + rng.normal(0, 1.6, (1, 1, 1, 400, 400))
