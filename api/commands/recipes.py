@@ -18,7 +18,9 @@ from ..output import say_json
 
 NAME = "recipes"
 
-app = typer.Typer(help="What is done to frames: built-in recipes, files, and steps of other packages.")
+app = typer.Typer(
+    help="What is done to frames: built-in recipes, files, and steps of other packages.", no_args_is_help=True
+)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Set = Annotated[
