@@ -13,7 +13,7 @@ from ..sinks.disk import free_bytes, reserve_of
 from ..sinks.keeper import StoreKeeper
 from ..sinks.reading import read_ledger
 from ..sinks.registry import Registry
-from ..sinks.runfile import run_file
+from ..sinks.runfile import load_maps, run_file
 from ..stream import head_protocol as hp
 from ..stream import messages as m
 from ..stream.clock import monotonic_s, wall_ns
@@ -24,11 +24,13 @@ from ..stream.link import MAX_MESSAGE_BYTES, Poll, Publisher, Router, Waker, con
 from ..stream.preview import publish_report
 from ..stream.report import RunReport
 from ..stream.wire import decode, encode
+from .following import row_bytes
 from .head_need import check_memory
 from .keeping import Delayed, Keeping, Sealed, Unsealable, is_there, taken_up
 from .new_run import HALF_MADE, create_run, remove_run
-from .opening import check_opening
+from .opening import Request, check_opening
 from .picture import Disk, Picture
+from .planned import reduction_of
 from .run_account import RunAccount, summary
 from .stored_runs import registry_file
 from .tokens import read_token
@@ -216,19 +218,23 @@ class Head:
     def _create(self, address: bytes, opening: m.Open, instrument: str) -> None:
         try:
             reserve = reserve_of(free_bytes(self._data)[1], self.settings.reserve_bytes)
-            open_plans = (live.run.plan for live in self._protocol.runs.values())
-            check_memory(opening.plan, open_plans, self._picture.resident(), self.settings.memory_bytes)
             request = check_opening(opening, self._data, reserve, instrument)
+            self._check_memory(request)
             keeper = create_run(self._registry, request, opening.token)
         except OctostreamError as error:
             self._protocol.refused(opening.token)
             log.info("run refused", why=str(error))
             self._agents.send(address, encode(m.Refuse(error.what, error.remedy)))
             return
-        self._keeping.add(keeper)
+        self._keeping.add(keeper, request.reduction)
         self._picture.accounts[request.run.id] = RunAccount(request.run)
         log.info("run opened", run=request.run.id, store=request.run.store, instrument=instrument)
         self._act(self._protocol.handle(hp.RunCreated(request.run, opening.token, address), monotonic_s()))
+
+    def _check_memory(self, request: Request) -> None:
+        open_plans = (live.run.plan for live in self._protocol.runs.values())
+        followed = row_bytes(request.run.plan, request.reduction)
+        check_memory(request.run.plan, followed, open_plans, self._picture.resident(), self.settings.memory_bytes)
 
     def _remember_sealed(self) -> None:
         """Be able to tell agents how their runs ended, if an earlier life of the head could not any more."""
@@ -274,7 +280,7 @@ class Head:
         held = taken_up(keeper)
         account = self._picture.accounts[row.id] = RunAccount(keeper.run)
         account.raw_bytes, account.stored_bytes = held.raw_bytes, held.stored_bytes
-        self._keeping.add(keeper)
+        self._keeping.add(keeper, reduction_of(keeper.run, load_maps(Path(row.store))))
         self._keeping.show(row.id)
         log.info("run taken up again", run=row.id, blocks=len(held.blocks))
         event = hp.RunCreated(keeper.run, token, address, held.blocks, held.frames, found=True)
@@ -283,6 +289,7 @@ class Head:
     # --- what was done beside the loop ---
 
     def _take_kept(self, now: float) -> None:
+        self._keeping.take_derived(now)
         for shown in self._keeping.take_shown(now):
             self._picture.accounts[shown.run].trouble = shown.trouble
             live = self._protocol.runs.get(shown.run)

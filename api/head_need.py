@@ -21,13 +21,15 @@ def seal_bytes(plan: Plan) -> int:
     return FRAME_BYTES * plan.frames + BLOCK_BYTES * len(plan.blocks)
 
 
-def check_memory(plan: Plan, others: Iterable[Plan], used_bytes: int, limit_bytes: int) -> None:
+def check_memory(plan: Plan, followed_bytes: int, others: Iterable[Plan], used_bytes: int, limit_bytes: int) -> None:
     """See whether the head can open one more run, and seal each of them later.
 
     Parameters
     ----------
     plan : Plan
         Of the new run.
+    followed_bytes : int
+        What following its series takes.
     others : iterable of Plan
         Of the open runs.
     used_bytes : int
@@ -40,7 +42,10 @@ def check_memory(plan: Plan, others: Iterable[Plan], used_bytes: int, limit_byte
     MemoryRefusedError
         It would take more.
     """
-    need = used_bytes + RUN_BYTES + max(map(seal_bytes, (plan, *others)))
+    need = used_bytes + RUN_BYTES + followed_bytes + max(map(seal_bytes, (plan, *others)))
     if need > limit_bytes:
         what = f"with this run the head needs {mib(need)} MiB of memory, it may use {mib(limit_bytes)} MiB"
-        raise MemoryRefusedError(what, f"raise memory_mib by at least {mib(need - limit_bytes)}, or plan fewer frames")
+        less = (
+            "let the series of the recipe follow a coarser level" if followed_bytes > need // 2 else "plan fewer frames"
+        )
+        raise MemoryRefusedError(what, f"raise memory_mib by at least {mib(need - limit_bytes)}, or {less}")

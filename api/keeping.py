@@ -9,6 +9,7 @@ from pathlib import Path
 
 import structlog
 
+from ..kernels.reduction import Reduction
 from ..sinks.commits import intact_commits
 from ..sinks.keeper import StoreKeeper
 from ..sinks.runfile import run_file
@@ -17,6 +18,7 @@ from ..stream.ledger import Ledger
 from ..stream.model import Loss
 from ..stream.ranges import Ranges
 from .background import Background
+from .deriving import Deriving
 from .run_account import sustained_hz
 
 #: Pause before a store that cannot be sealed or shown is tried again, seconds.
@@ -112,7 +114,8 @@ def taken_up(keeper: StoreKeeper) -> TakenUp:
 class Keeping:
     """Keeps the stores of the open runs; every call returns at once.
 
-    One thread shows what is durable, another seals, one run at a time; no store is in both hands.
+    One thread shows what is durable, one follows it for the series of the recipes, another seals, one run at a time; no
+    store is in the hands of two that could disturb each other.
 
     Parameters
     ----------
@@ -129,16 +132,19 @@ class Keeping:
         self._losses: dict[str, tuple[Loss, ...]] = {}
         self._showing: Background[Ranges] = Background("publish", wake)
         self._sealing: Background[Sealed] = Background("seal", wake)
+        self._deriving = Deriving(wake)
 
-    def add(self, keeper: StoreKeeper) -> None:
-        """Keep one more store."""
+    def add(self, keeper: StoreKeeper, reduction: Reduction) -> None:
+        """Keep one more store, and follow it for the series of its recipe."""
         self._keepers[keeper.run.id] = keeper
         self._shown[keeper.run.id] = Ranges()
+        self._deriving.add(keeper.run.id, Path(keeper.run.store), reduction)
 
     def show(self, run: str) -> None:
-        """Have what is durable shown to readers soon."""
+        """Have what is durable shown to readers soon, and followed."""
         if run in self._keepers:
             self._to_show.setdefault(run, 0.0)
+            self._deriving.look(run)
 
     def seal(self, run: str, losses: tuple[Loss, ...]) -> None:
         """Have a store finished soon."""
@@ -153,6 +159,7 @@ class Keeping:
         """Keep a store no longer."""
         for of_runs in (self._keepers, self._shown, self._to_show, self._to_seal, self._losses, self._missing):
             of_runs.pop(run, None)
+        self._deriving.forget(run)
 
     def turn(self, now: float, committed: Mapping[str, Ranges]) -> None:
         """Hand out the work that is due.
@@ -169,9 +176,10 @@ class Keeping:
             if run in committed:
                 fresh = committed[run] - self._shown[run]
                 self._showing.ask(run, partial(_show, self._keepers[run], fresh))
-        for run in [r for r, (due, _) in self._to_seal.items() if now >= due and r not in self._showing]:
+        self._deriving.turn(now, {run: blocks for run, blocks in committed.items() if run not in self._to_seal})
+        for run in [r for r, (due, _) in self._to_seal.items() if now >= due and not self._is_busy(r)]:
             _, self._losses[run] = self._to_seal.pop(run)
-            self._sealing.ask(run, partial(_seal, self._keepers[run], self._losses[run]))
+            self._sealing.ask(run, partial(_seal, self._keepers[run], self._losses[run], self._deriving))
 
     def removed(self, now: float) -> list[str]:
         """Give the runs whose store has not been there for a while: somebody removed it."""
@@ -197,7 +205,13 @@ class Keeping:
                 log.warning("run cannot be published yet", run=run, why=str(error))
                 if run not in self._to_seal:
                     self._to_show[run] = now + AGAIN_S
-            yield Shown(run, outcome.seconds, str(error or ""))
+            yield Shown(run, outcome.seconds, str(error or "") or self._deriving.trouble(run))
+
+    def take_derived(self, now: float) -> None:
+        """Take what was followed: readers are to see it."""
+        for run in self._deriving.take(now):
+            if run not in self._to_seal:
+                self._to_show.setdefault(run, 0.0)
 
     def take_sealed(self, now: float) -> Iterator[Sealed | Unsealable | Delayed]:
         """Give the runs that are finished; while the disk refuses, a run stays open and sealing is tried again."""
@@ -216,8 +230,11 @@ class Keeping:
 
     def close(self, seconds: float) -> None:
         """Let what is under way end, at most so long; a seal that does not is begun anew after the next start."""
-        self._showing.close(seconds / 2)
-        self._sealing.close(seconds / 2)
+        for beside in (self._showing, self._deriving, self._sealing):
+            beside.close(seconds / 3)
+
+    def _is_busy(self, run: str) -> bool:
+        return run in self._showing or run in self._deriving
 
 
 def is_there(file: Path) -> bool:
@@ -233,6 +250,7 @@ def _show(keeper: StoreKeeper, blocks: Ranges) -> Ranges:
     return blocks
 
 
-def _seal(keeper: StoreKeeper, losses: tuple[Loss, ...]) -> Sealed:
-    ledger = keeper.seal(losses)
+def _seal(keeper: StoreKeeper, losses: tuple[Loss, ...], deriving: Deriving) -> Sealed:
+    keeper.close()  # or a late worker could commit a block that nothing follows any more
+    ledger = keeper.seal(losses, deriving.finish(keeper))
     return Sealed(keeper.run.id, ledger, sustained_hz(intact_commits(Path(keeper.run.store))))

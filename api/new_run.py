@@ -52,8 +52,8 @@ def create_run(registry: Registry, request: Request, token: str) -> StoreKeeper:
         _forget(registry, entry)  # refused in its last step, it may have been made all the same
         raise
     try:
-        software = {"octostream": __version__}
-        keeper = StoreKeeper.create(request.run, request.products, request.maps, software, request.tables)
+        software, reduction = {"octostream": __version__}, request.reduction
+        keeper = StoreKeeper.create(request.run, reduction.products, request.maps, software, reduction.tables)
     except NameRefusedError:
         _forget(registry, entry)
         raise

@@ -25,6 +25,8 @@ from ..stream.ledger import Ledger, joined
 from ..stream.model import Block, Commit, Frame, Loss
 from ..stream.tools import Writer
 from ..stream.writing import Job, write_block
+from .following import RunFollower
+from .last_tables import last_tables
 from .offline_input import Input
 from .offline_store import RESERVE_BYTES, OfflineStore
 from .worker_process import ReservingWriter
@@ -111,8 +113,8 @@ def reduce_offline(
         Likewise; the blocks under way were finished.
     """
     losses = _reduce_blocks(frames, reduction, store, workers, progress)
-    # What follows from the committed blocks in their order (products of the stages "series" and "run") belongs here.
-    return store.keeper.seal(losses)
+    follower = RunFollower(Path(store.keeper.run.store), reduction) if reduction.series else None
+    return store.keeper.seal(losses, last_tables(store.keeper, reduction, follower))
 
 
 def _reduce_blocks(

@@ -14,15 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels.recipe import Recipe
-from ..kernels.reduction import plan_reduction
+from ..kernels.reduction import Reduction, plan_reduction
 from ..sinks.disk import check_space
 from ..sinks.layout import whole_bytes
 from ..sinks.names import check_name, store_path
 from ..stream import messages as m
 from ..stream.clock import wall_ns
 from ..stream.errors import UsageError
-from ..stream.model import Product, Run
-from ..stream.tables import Table
+from ..stream.model import Run
 
 #: Lossless compression of real sCMOS frames gains at least this much; the space that a run needs is judged by it.
 LEAST_COMPRESSION = 1.4
@@ -36,18 +35,15 @@ class Request:
     ----------
     run : Run
         With id, name and path.
-    products : tuple of Product
-        What its recipe makes.
+    reduction : Reduction
+        Its recipe made ready.
     maps : mapping
         Calibration arrays by key.
-    tables : tuple of Table
-        What its recipe measures.
     """
 
     run: Run
-    products: tuple[Product, ...]
+    reduction: Reduction
     maps: Mapping[str, NDArray[Any]]
-    tables: tuple[Table, ...] = ()
 
 
 def check_opening(opening: m.Open, data: Path, reserve_bytes: int, instrument: str = "") -> Request:
@@ -90,7 +86,7 @@ def check_opening(opening: m.Open, data: Path, reserve_bytes: int, instrument: s
         opened_ns=opened_ns,
         instrument=instrument,
     )
-    return Request(run, reduction.products, maps, reduction.tables)
+    return Request(run, reduction, maps)
 
 
 def read_maps(opening: m.Open) -> dict[str, NDArray[Any]]:

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from numpy.typing import NDArray
-
-from ..kernels.recipe import Recipe
-from ..kernels.reduction import Reduction, plan_reduction
 from ..sinks.commits import intact_commits
 from ..sinks.failure import said
 from ..sinks.recover import RecoverReport, recover
@@ -19,8 +14,8 @@ from ..sinks.registry import Registry
 from ..sinks.runfile import read_run
 from ..stream.clock import wall_ns
 from ..stream.errors import UsageError
-from ..stream.model import Run
 from ..stream.report import RunReport
+from .planned import reduction_of
 from .run_account import RunAccount, sustained_hz
 from .service import lock_data
 from .stored_runs import registry_file
@@ -46,7 +41,7 @@ def recover_store(store: Path, progress: Callable[[int, int], None]) -> RecoverR
     store = store.absolute()
     data = store.parent.parent
     with _without_service(data):
-        report = recover(store, _reduce, progress)
+        report = recover(store, reduction_of, progress)
         if registry_file(data).exists():
             _enter(data, store, report)
     return report
@@ -67,10 +62,6 @@ def _without_service(data: Path) -> Iterator[None]:
         ) from None
     with lock:
         yield
-
-
-def _reduce(run: Run, maps: Mapping[str, NDArray[Any]]) -> Reduction:
-    return plan_reduction(Recipe.from_json(run.recipe), run.plan, maps, keep_raw=run.keep_raw)
 
 
 def _enter(data: Path, store: Path, report: RecoverReport) -> None:

@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 from ..kernels.device import Device
 from ..kernels.device_choice import Wish, choose_device, describe
 from ..kernels.gpu_ring import SLOTS as GPU_SLOTS
-from ..kernels.recipe import Recipe
-from ..kernels.reduction import plan_reduction
 from ..sinks.commits import intact_commits, settle
 from ..sinks.disk import check_space, free_bytes, reserve_of
 from ..sinks.failure import said
@@ -27,12 +25,15 @@ from ..stream.model import Block, Commit, Plan
 from ..stream.ranges import Ranges
 from ..stream.tools import Prepared, Writer
 from .alarms import LOST_GPU
+from .planned import reduction_of, steps_beside
 from .tokens import read_token
 
 #: One block fills, one is written, one is between: more only costs memory.
 SLOTS = 3
 #: What an open run takes beside its blocks: arrays of tensorstore, a thread.
 RUN_BYTES = 4 * 2**20
+#: What a step beside the lane takes at most for its scratch, on top of what it says: histograms, samples, a spectrum.
+STEP_BYTES = 4 * 2**20
 #: Bytes a pixel of the frame that calibration maps take at most while they are read and folded, both together.
 MAP_BYTES = 40
 #: Encoding takes this many times the bytes that are written at once: compressed chunks, and the shard made of them.
@@ -127,13 +128,14 @@ class PrepareOnDisk:
         maps = math.prod(plan.frame_shape) * MAP_BYTES if any(maps_folder(Path(store)).iterdir()) else 0
         encoding = max(sum(group) for group in write_groups(parts))
         pinned = GPU_SLOTS * plan.frame_bytes if self.device else 0
-        return plan, Need(RUN_BYTES + maps, sum(parts) + pinned, int(encoding * ENCODING))
+        beside = sum(STEP_BYTES + step.held_bytes for step in steps_beside(stored.run))
+        return plan, Need(RUN_BYTES + maps, sum(parts) + pinned + beside, int(encoding * ENCODING))
 
     def __call__(self, store: str) -> Prepared:
         """Read the run, plan its reduction, open its arrays; buffers are allocated when frames come."""
         path = Path(store)
         run, products, maps = load_run(path)
-        reduction = plan_reduction(Recipe.from_json(run.recipe), run.plan, maps, keep_raw=run.keep_raw)
+        reduction = reduction_of(run, maps)
         writer = ReservingWriter(StoreWriter(path, run.plan, products), path, self.reserve_bytes)
         with said(f"read the commit records of {store}"):
             settle(path)

@@ -168,6 +168,17 @@ class StoreKeeper:
         self._shown = shapes
         return True
 
+    def close(self) -> None:
+        """Let no worker commit to the store any more; whoever derives something from it may still write.
+
+        Raises
+        ------
+        NoSpaceError, StoreError
+            The same call may be repeated.
+        """
+        with said(f"close {self._store}"):
+            close_to_writers(self._store)
+
     def seal(self, losses: Sequence[Loss], tables: Mapping[str, Rows] = _NO_ROWS) -> Ledger:
         """Finish the run: account for every frame, show all that is stored, close the store to writers.
 

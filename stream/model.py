@@ -236,6 +236,11 @@ class Blocks:
         _, grid_c, grid_z = self.grid
         return self[((t // self.step[0]) * grid_c + c // self.step[1]) * grid_z + z // self.step[2]]
 
+    def row(self, k: int) -> range:
+        """Give the numbers of the blocks that together cover the k-th step along t: all channels, all z."""
+        _, grid_c, grid_z = self.grid
+        return range(k * grid_c * grid_z, (k + 1) * grid_c * grid_z)
+
     def of_stack(self, t: int, c: int) -> range:
         """Give the numbers of the blocks that together hold stack (t, c)."""
         _, grid_c, grid_z = self.grid

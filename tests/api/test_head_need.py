@@ -40,13 +40,20 @@ print(most() - before)
 
 def test_the_limit_is_that_of_the_largest_seal_and_one_run_more():
     need = RUN_BYTES + seal_bytes(LONG)
-    check_memory(SHORT, [LONG], 1000, 1000 + need)
-    check_memory(LONG, [], 1000, 1000 + need)
+    check_memory(SHORT, 0, [LONG], 1000, 1000 + need)
+    check_memory(LONG, 0, [], 1000, 1000 + need)
     with pytest.raises(MemoryRefusedError, match="with this run the head needs"):
-        check_memory(SHORT, [LONG], 1001, 1000 + need)
+        check_memory(SHORT, 0, [LONG], 1001, 1000 + need)
     with pytest.raises(MemoryRefusedError) as refused:
-        check_memory(LONG, [SHORT], 1000, 1000 + need - 2 * 2**20)
+        check_memory(LONG, 0, [SHORT], 1000, 1000 + need - 2 * 2**20)
     assert refused.value.remedy == "raise memory_mib by at least 2, or plan fewer frames"
+
+
+def test_what_follows_the_run_counts_too():
+    need = RUN_BYTES + seal_bytes(SHORT) + 2**30
+    check_memory(SHORT, 2**30, [], 1000, 1000 + need)
+    with pytest.raises(MemoryRefusedError, match="coarser level"):
+        check_memory(SHORT, 2**30, [], 1001, 1000 + need)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")

@@ -6,12 +6,16 @@ from pathlib import Path
 import pytest
 from octostream.api.background import Background
 from octostream.api.keeping import AGAIN_S, REMOVED_S, Delayed, Keeping, Sealed, Unsealable, taken_up
+from octostream.kernels.recipe import Recipe
+from octostream.kernels.reduction import plan_reduction
 from octostream.sinks.keeper import StoreKeeper
 from octostream.stream.errors import StoreError
-from octostream.stream.model import Loss
+from octostream.stream.model import Loss, Plan
 from octostream.stream.ranges import Ranges
 
 from ..sinks.conftest import acquisition
+
+REDUCTION = plan_reduction(Recipe.load("lightsheet"), Plan((3, 1, 4, 16, 16)))
 
 
 class SlowKeeper:
@@ -38,8 +42,11 @@ class SlowKeeper:
         self.published = blocks
         return self._slowly(lambda: self.inner.publish(blocks))
 
-    def seal(self, losses):
-        return self._slowly(lambda: self.inner.seal(losses))
+    def close(self):
+        self.inner.close()
+
+    def seal(self, losses, tables):
+        return self._slowly(lambda: self.inner.seal(losses, tables))
 
 
 @pytest.fixture
@@ -73,7 +80,7 @@ def keeping():
 
 def test_a_seal_waits_until_the_store_is_shown_and_nothing_waits_for_either(keeping, keeper):
     run = keeper.run.id
-    keeping.add(keeper)
+    keeping.add(keeper, REDUCTION)
     keeping.show(run)
     keeping.turn(0.0, {run: Ranges.of([0, 1])})
     assert keeper.inside.acquire(timeout=20)
@@ -94,7 +101,7 @@ def test_a_seal_waits_until_the_store_is_shown_and_nothing_waits_for_either(keep
 def test_only_what_is_new_is_asked_to_be_shown(keeping, keeper):
     run = keeper.run.id
     keeper.go.set()
-    keeping.add(keeper)
+    keeping.add(keeper, REDUCTION)
     for committed in (Ranges.of([0]), Ranges.of([0, 1])):
         keeping.show(run)
         keeping.turn(0.0, {run: committed})
@@ -105,7 +112,7 @@ def test_only_what_is_new_is_asked_to_be_shown(keeping, keeper):
 def test_a_disk_that_refuses_is_asked_again_and_a_defect_is_told(keeping, keeper):
     run = keeper.run.id
     keeper.go.set()
-    keeping.add(keeper)
+    keeping.add(keeper, REDUCTION)
     keeper.error = StoreError("the disk is away")
     keeping.seal(run, ())
     keeping.turn(0.0, {})
@@ -150,7 +157,7 @@ def test_what_is_taken_up_is_what_the_records_say(keeper):
 
 
 def test_a_store_that_was_removed_is_noticed_after_a_while(keeping, keeper):
-    keeping.add(keeper)
+    keeping.add(keeper, REDUCTION)
     assert keeping.removed(0.0) == []
     away = Path(keeper.run.store).rename(Path(keeper.run.store).with_name("away"))
     assert keeping.removed(1.0) == keeping.removed(1.0 + REMOVED_S) == []

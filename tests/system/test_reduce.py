@@ -53,6 +53,16 @@ def damaged(folder):
     return path, []
 
 
+def followed(folder):
+    """A movie in two channels whose recipe has steps that need the frames before, and tables."""
+    tifffile.imwrite(
+        folder / "movie.tif", frames_of((40, 2, 3, 20, 24)).reshape(-1, 20, 24), photometric="minisblack", metadata=None
+    )
+    steps = ("baseline", "moments", "time_projections", "histogram", "focus")
+    settings = ["pyramid.until=4", *(f"{step}=true" for step in steps), "baseline.window=7", "baseline.every=2"]
+    return folder / "movie.tif", ["--axes", "t=40,c=2,z=3", *(word for one in settings for word in ("--set", one))]
+
+
 def products(store):
     """Give every file that readers see, by path, but for times and what names the run."""
     found = {f.relative_to(store): f.read_bytes() for f in store.rglob("*") if f.is_file()}
@@ -63,7 +73,7 @@ def products(store):
     return kept
 
 
-@pytest.mark.parametrize("make", [tiff, long_stack, files, damaged])
+@pytest.mark.parametrize("make", [tiff, long_stack, files, damaged, followed])
 def test_offline_and_live_give_the_same_bytes(shared_service, command, tmp_path, make):
     (tmp_path / "input").mkdir()
     source, options = make(tmp_path / "input")
