@@ -26,8 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtri
 
-from ..stream.errors import SourceError
-from .limits import check_number
+from ..stream.errors import RecipeError, SourceError
 from .stack_sums import PLANES, StackSums
 
 #: Listed is what has so many times the noise of the median pixel.
@@ -156,7 +155,8 @@ class DarkFrames:
         RecipeError
             If the factor is outside its range.
         """
-        check_number("factor", factor, "times the median noise", 1, 1000)
+        if not 1 <= factor <= 1000:
+            raise RecipeError(f"factor is {factor}", "it must be a number of times the median noise from 1 to 1000")
         count = self._sums.count
         if count < 2:
             raise SourceError("one frame has no noise to measure", "give a stack of dark frames, 100 or more")
