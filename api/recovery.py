@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from ..sinks.commits import intact_commits
 from ..sinks.failure import said
+from ..sinks.keeper import StoreKeeper
 from ..sinks.recover import RecoverReport, recover
 from ..sinks.registry import Registry
-from ..sinks.runfile import read_run
+from ..sinks.runfile import load_run, read_run
 from ..stream.clock import wall_ns
-from ..stream.errors import UsageError
+from ..stream.errors import RecipeError, UsageError
 from ..stream.report import RunReport
+from ..stream.tables import Rows
+from .following import RunFollower
+from .last_tables import last_tables
 from .planned import reduction_of
 from .run_account import RunAccount, sustained_hz
 from .service import lock_data
@@ -41,7 +45,7 @@ def recover_store(store: Path, progress: Callable[[int, int], None]) -> RecoverR
     store = store.absolute()
     data = store.parent.parent
     with _without_service(data):
-        report = recover(store, reduction_of, progress)
+        report = recover(store, reduction_of, progress, _derive)
         if registry_file(data).exists():
             _enter(data, store, report)
     return report
@@ -62,6 +66,17 @@ def _without_service(data: Path) -> Iterator[None]:
         ) from None
     with lock:
         yield
+
+
+def _derive(store: Path) -> Mapping[str, Rows]:
+    """Make anew what follows from the committed blocks; nothing where a step of the recipe is not installed here."""
+    run, _, maps = load_run(store)
+    try:
+        reduction = reduction_of(run, maps)
+    except RecipeError:
+        return {}
+    follower = RunFollower(store, reduction) if reduction.series else None
+    return last_tables(StoreKeeper.reopen(store), reduction, follower)
 
 
 def _enter(data: Path, store: Path, report: RecoverReport) -> None:

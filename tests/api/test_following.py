@@ -7,11 +7,13 @@ import pytest
 import tensorstore as ts
 from octostream.api.deriving import AGAIN_S, Deriving
 from octostream.api.following import RunFollower, row_bytes
+from octostream.api.recovery import recover_store
 from octostream.kernels.baseline_series import change_series_reference
 from octostream.kernels.recipe import Recipe
 from octostream.kernels.reduction import plan_reduction
 from octostream.sinks import series as series_module
 from octostream.sinks.keeper import StoreKeeper
+from octostream.sinks.verify import verify
 from octostream.sinks.writer import StoreWriter
 from octostream.stream.errors import StoreError
 from octostream.stream.model import Commit, Frame, Plan, Run
@@ -104,6 +106,18 @@ def test_a_follower_that_begins_again_gives_the_same_bytes(tmp_path):
     again = RunFollower(run.store, run.reduction)
     again.finish(Ranges.of(range(len(run.plan.blocks))))
     assert run.array("dff/0").tobytes() == dff.tobytes()
+
+
+def test_a_killed_run_is_followed_when_it_is_recovered(tmp_path):
+    _, *expected = followed(tmp_path / "good", range)
+    run = Recorded(tmp_path / "killed")
+    for number in range(len(run.plan.blocks)):
+        run.commit(number)
+    report = recover_store(run.store, lambda done, total: None)
+    assert report.status == "complete"
+    assert run.array("dff/0").tobytes() == expected[0].tobytes()
+    assert run.array("moments/mean/0").tobytes() == expected[1].tobytes()
+    assert verify(run.store).ok
 
 
 def test_it_stops_when_told_to_and_goes_on(tmp_path):
