@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels.lane_report import lane_report
 from ..kernels.lane_steps import LANE
 from ..kernels.reduction import Reduction
 from ..kernels.speed import Speed
@@ -45,6 +46,7 @@ def recipe_facts(reduction: Reduction, speed: Speed, following: Speed | None) ->
         for product in reduction.products
     ]
     written = sum(product["bytes"] for product in products if product["written"] == "block")
+    moved = lane_report(reduction.lane)
     return {
         "recipe": reduction.recipe.name,
         "plan": {
@@ -61,6 +63,7 @@ def recipe_facts(reduction: Reduction, speed: Speed, following: Speed | None) ->
         "products": products,
         "tables": [{"name": t.name, "columns": [c.name for c in t.columns]} for t in reduction.tables],
         "per_frame": {"read_bytes": plan.frame_bytes, "written_bytes": round(written / plan.frames)},
+        "pass_bytes": {"read": moved.read_bytes, "written": moved.written_bytes},
         "measured": _measured(speed),
         "measured_following": None if following is None else _measured(following),
     }
@@ -88,6 +91,9 @@ def recipe_lines(facts: Mapping[str, Any]) -> Iterator[str]:
         f"a frame    {readable(moved['read_bytes'])} read, {readable(moved['written_bytes'])} made, "
         "before compression (computed)"
     )
+    moved = facts["pass_bytes"]
+    read, made = readable(moved["read"]), readable(moved["written"])
+    yield f"memory     {read} read, {made} written a frame by the pass (computed)"
     here = f"measured here now, median of {measured['parts']} blocks"
     yield f"speed      {_speed(measured)} on one core, without writing ({here})"
     cost_ms = measured["frame_ms"]

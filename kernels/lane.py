@@ -17,6 +17,7 @@ from .calibrate import Calibration, plan_calibration
 from .constants import Constants
 from .fused import reduce_frame
 from .hot_pixels import HotCells, plan_hot_cells
+from .lane_steps import LANE
 from .narrow import Narrow, plan_narrow
 from .pyramid import halve, level_shapes
 from .recipe import Recipe
@@ -31,6 +32,8 @@ class LanePlan:
 
     Attributes
     ----------
+    parts : tuple of str
+        Steps that the pass does, in the order in which they act; statistics always.
     products : tuple of Product
         Levels ``"0"``, ``"1"``, …, then projections, then ``raw/0`` if the frames are kept.
     frame_shape : tuple of int
@@ -53,6 +56,7 @@ class LanePlan:
         What all this was made from.
     """
 
+    parts: tuple[str, ...]
     products: tuple[Product, ...]
     frame_shape: tuple[int, int]
     step: tuple[int, int, int]
@@ -94,6 +98,7 @@ def plan_lane(recipe: Recipe, plan: Plan, maps: Mapping[str, NDArray[Any]], *, k
     level = constants.saturation
     labels = (saturation_product(plan, levels[0], factor, level),) if level else ()
     return LanePlan(
+        parts=tuple(step.name for step in LANE if step.name in (*recipe.steps, "statistics")),
         products=(*_levels(plan, levels, factor), *views.products, *labels, *_raw(plan, keep_raw)),
         frame_shape=plan.frame_shape,
         step=plan.blocks.step,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -72,6 +73,7 @@ def test_check_says_what_a_recipe_makes(quick, name):
     assert facts["plan"]["shape"] == [3, 1, 5, 64, 48]
     steps = Recipe.load(name).steps
     assert facts["one_pass"] == [step.name for step in LANE if step.name in steps]
+    assert facts["pass_bytes"]["read"] > facts["pass_bytes"]["written"] > 0
     assert facts["one_pass"] + facts["beside"] + facts["follows"] == list(steps)
     level0 = facts["products"][0]
     assert (level0["path"], level0["shape"], level0["dtype"]) == ("0", [3, 1, 5, 32, 24], "uint16")
@@ -91,6 +93,7 @@ def test_check_says_it_to_people_and_what_is_measured(quick):
     assert "product    projections/xy  tcyx 100x1x32x24  uint16  154 kB\n" in text
     assert "product    raw/0           tczyx 100x1x10x64x48  uint16  6.14 MB\n" in text
     assert "before compression (computed)" in text
+    assert re.search(r"^memory     .* read, .* written a frame by the pass \(computed\)$", text, re.MULTILINE)
     assert "of a core, without reading and writing (computed from that)" in text
     assert "following" not in text
 

@@ -80,6 +80,7 @@ def some(values):
 )
 @example((2, 1, 4, 3, 5), ["z", "y", "x"], ["max", "min", "mean"], 0.5, 1, 0)
 @example((2, 1, 4, 3, 5), ["z", "y", "x"], ["max"], 0.5, 99, 0)
+@example((3, 2, 1, 3, 5), ["z"], ["max", "min", "mean"], 0.5, 99, 0)
 def test_any_projections_of_the_frames_that_came(shape, along, modes, missing, limit, seed):
     rng = np.random.default_rng(seed)
     frames = rng.choice([0, 1, 1000, 65535], shape).astype(np.uint16) if seed % 2 else rng.integers(0, 9, shape)
