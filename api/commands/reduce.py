@@ -26,7 +26,7 @@ NAME = "reduce"
 
 
 @dataclass(frozen=True)
-class Asked:
+class _Asked:
     """What the command line asks for."""
 
     source: str
@@ -58,7 +58,7 @@ def command(
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
     console = Console(stderr=as_json, highlight=False, soft_wrap=True)
-    asked = Asked(source, out, recipe, tuple(set_ or ()), axes, keep_raw, workers or len(os.sched_getaffinity(0)))
+    asked = _Asked(source, out, recipe, tuple(set_ or ()), axes, keep_raw, workers or len(os.sched_getaffinity(0)))
     try:
         facts = _reduce(asked, console)
     except KeyboardInterrupt:
@@ -71,7 +71,7 @@ def command(
         raise typer.Exit(1)
 
 
-def _reduce(asked: Asked, console: Console) -> dict[str, Any]:
+def _reduce(asked: _Asked, console: Console) -> dict[str, Any]:
     from ...kernels.recipe import Recipe  # late: the other commands need not load kernels and what writes stores
     from ...kernels.reduction import plan_reduction
     from ..offline import reduce_offline
