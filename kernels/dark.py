@@ -11,7 +11,8 @@ Nature Methods 10, 653). A pixel is listed as hot where its noise is more than `
 
 1/12 is the variance of rounding to whole counts. What is compared is noise with noise because a listed pixel takes the
 median of its neighbours: that is worth it where its own noise is larger than the neighbours' noise and what the image
-changes between them. How much the pixels of a camera differ, which k·MAD measures, says nothing about either.
+changes between them. How much the pixels of a camera differ, which k·MAD measures, says nothing about either
+(docs/decisions/0014-hot-pixels-from-dark-frames.md has the figures).
 
 A pixel that never changes is stuck, dark or at full scale, and listed as well, where that cannot be chance: the median
 variance is at least 1/4 and the frames are at least `FEW`.
