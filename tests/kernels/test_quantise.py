@@ -289,3 +289,13 @@ def test_an_offset_above_the_pedestal_is_refused():
     for lane in ("encode.pedestal=50", "encode=false"):
         with pytest.raises(RecipeError, match=r"quantise.offset is 95, and pixels without light have (50|0) counts: "):
             run([lane, "quantise=true"], np.zeros((1, 1, 1, 4, 4), np.uint16))
+
+
+def test_minima_become_codes_and_means_stay_counts():
+    frames = np.random.default_rng(0).integers(90, 9000, (1, 1, 4, 10, 12), dtype=np.uint16)
+    modes = 'projections.modes=["min","mean"]'
+    counts, got = run([modes], frames).arrays, run([modes, "quantise=true"], frames)
+    products = {product.path: product for product in got.reduction.products}
+    assert (got.arrays["projections/xy-min"] == got.arrays["0"].min(axis=2)).all()
+    assert (got.arrays["projections/xy-mean"] == counts["projections/xy-mean"]).all()
+    assert "quantise" not in products["projections/xy-mean"].attributes
