@@ -18,6 +18,16 @@ __global__ void turn_around(const int* from, int* to, int with_barrier) {
     to[threadIdx.x] = kept[63 - threadIdx.x];
     __syncthreads();
 }
+__global__ void run_ahead(int* to, int with_barrier) {
+    __shared__ int kept[2];
+    const int warp = threadIdx.x / 32;
+    kept[warp] = 7;
+    __syncthreads();
+    if (threadIdx.x == 0) *to = kept[1];
+    if (with_barrier) __syncthreads();
+    kept[warp] = __shfl_xor_sync(0xffffffffu, warp, 1);
+    __syncthreads();
+}
 __global__ void half_waits() { if (threadIdx.x < 32) __syncthreads(); }
 __global__ void half_shuffles(int* to) {
     int value = threadIdx.x;
@@ -35,7 +45,7 @@ __global__ void read_words(const unsigned short* from, int at, unsigned* to) {
 }
 __global__ void overflow(int value, int* to) { if (threadIdx.x == 0) *to = value + value; }
 """
-KERNELS = ("turn_around", "half_waits", "half_shuffles", "add_up", "read_at", "read_words", "overflow")
+KERNELS = ("turn_around", "run_ahead", "half_waits", "half_shuffles", "add_up", "read_at", "read_words", "overflow")
 
 
 @cache
@@ -64,6 +74,17 @@ def test_a_missing_barrier_shows_in_the_order_of_threads():
             results[with_barrier].append(target.bytes.view(np.int32).tolist())
     assert results[1] == [memory.bytes.view(np.int32)[::-1].tolist()] * 4
     assert any(result != results[1][0] for result in results[0])
+
+
+def test_a_warp_that_runs_ahead_through_a_shuffle_shows():
+    target, to = array([0])
+    results = {}
+    for with_barrier in (0, 1):
+        results[with_barrier] = set()
+        for seed in range(6):
+            run("run_ahead", to, np.int32(with_barrier), seed=seed)
+            results[with_barrier].add(int(target.bytes.view(np.int32)[0]))
+    assert results == {0: {7, 1}, 1: {7}}
 
 
 def test_shuffles_add_up_over_the_warp():

@@ -65,7 +65,9 @@ class EmulatedAccelerator:
     def launch(self, kernel, grid, block, *arguments):
         assert kernel in KERNELS
         assert all(isinstance(a, np.ndarray | np.generic) for a in arguments), arguments
-        walled = {i: _Walled(a, (self.seed + i) % 2) for i, a in enumerate(arguments) if isinstance(a, np.ndarray)}
+        arrays = [i for i, a in enumerate(arguments) if isinstance(a, np.ndarray)]
+        # One after another begins or ends at a wall: what is aligned in one is not in the next.
+        walled = {i: _Walled(arguments[i], (self.seed + n) % 2) for n, i in enumerate(arrays)}
         values = [np.uint64(walled[i].address) if i in walled else a for i, a in enumerate(arguments)]
         run_kernel(kernel, grid, block, values, seed=self.seed, library=_library())
         for i, memory in walled.items():

@@ -1,7 +1,7 @@
 // CUDA on one CPU thread, strictly: what the kernels of kernels/cuda use, and nothing else.
 //
-// Every thread of a block is a fiber. A fiber runs until it waits at a barrier or in a shuffle, or returns; when none can
-// run, the barriers at which all have arrived open. What a GPU would leave undefined is an error here: a barrier that
+// Every thread of a block is a fiber. A fiber runs until it waits at a barrier or in a shuffle, or returns; a warp goes on
+// until it waits for other warps; when none can run, the barrier at which all have arrived opens. What a GPU would leave undefined is an error here: a barrier that
 // some threads never reach, a shuffle of part of a warp, an unaligned or outside access (see `guarded`). Blocks and
 // threads run in a given order, so that a missing barrier shows as a result that depends on the order.
 #pragma once
@@ -88,25 +88,18 @@ __attribute__((noinline)) inline void resume(Fiber& fiber) {
     setcontext(&fiber.context);
 }
 
-// Opens barriers at which everybody is; false if nobody can go on.
-inline bool open_barriers() {
-    auto& fibers = machine.fibers;
-    size_t at_block = 0, opened = 0;
-    for (size_t first = 0; first < fibers.size(); first += WARP) {
-        int waiting = 0;
-        for (int i = 0; i < WARP; ++i) {
-            waiting += fibers[first + i].state == State::at_warp_barrier;
-            at_block += fibers[first + i].state == State::at_block_barrier;
+// Lets a warp go as far as it can without the others, its threads in the order given.
+inline void run_warp(const std::vector<int>& threads) {
+    for (;;) {
+        size_t waiting = 0;
+        for (int i : threads) {
+            Fiber& fiber = machine.fibers[i];
+            if (fiber.state == State::ready) resume(fiber);
+            waiting += fiber.state == State::at_warp_barrier;
         }
-        if (waiting != WARP) continue;
-        for (int i = 0; i < WARP; ++i) fibers[first + i].state = State::ready;
-        ++opened;
+        if (waiting != WARP) return;
+        for (int i : threads) machine.fibers[i].state = State::ready;
     }
-    if (at_block == fibers.size()) {
-        for (auto& fiber : fibers) fiber.state = State::ready;
-        ++opened;
-    }
-    return opened > 0;
 }
 
 inline bool run_block(const std::vector<int>& order) {
@@ -124,18 +117,26 @@ inline bool run_block(const std::vector<int>& order) {
         fiber.context.uc_link = nullptr;
         makecontext(&fiber.context, run_fiber, 0);
     }
+    // One warp is at the next barrier of the block before another has left the last: no order is more unlike the natural.
+    std::vector<std::vector<int>> warps(machine.fibers.size() / WARP);
+    std::vector<int> turns;
+    for (int i : order) {
+        if (warps[i / WARP].empty()) turns.push_back(i / WARP);
+        warps[i / WARP].push_back(i);
+    }
     for (;;) {
-        size_t done = 0;
-        for (int i : order) {
-            Fiber& fiber = machine.fibers[i];
-            if (fiber.state == State::ready) resume(fiber);
+        for (int warp : turns) run_warp(warps[warp]);
+        size_t done = 0, waiting = 0;
+        for (const Fiber& fiber : machine.fibers) {
             done += fiber.state == State::done;
+            waiting += fiber.state == State::at_block_barrier;
         }
         if (done == machine.fibers.size()) return true;
-        if (!open_barriers()) {
+        if (waiting != machine.fibers.size()) {
             machine.error = "a barrier or shuffle that not all threads reach";
             return false;
         }
+        for (Fiber& fiber : machine.fibers) fiber.state = State::ready;
     }
 }
 
