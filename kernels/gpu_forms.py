@@ -17,8 +17,8 @@ from .gpu_quantise import GpuQuantiser
 from .gpu_time_projections import GpuTimeProjections
 from .gpu_translation import GpuTranslator
 
-#: Classes by the name of the step, or of what a step is made of. Each takes an `Accelerator` first, then what its CPU
-#: form takes, and has the verbs of that; arrays are those of the accelerator.
+#: Classes by the name of the step; the images that the step drift moves back have a class of their own. Each takes an
+#: `Accelerator` first, then what its CPU form takes, and has the verbs of that; arrays are those of the accelerator.
 GPU_FORMS: Final[Mapping[str, type[Any]]] = MappingProxyType(
     {
         "histogram": GpuTallier,
@@ -28,7 +28,7 @@ GPU_FORMS: Final[Mapping[str, type[Any]]] = MappingProxyType(
         "drift": GpuDriftMeter,
         "translation": GpuTranslator,
         "events": GpuEventFinder,
-        "elbow": GpuStackSums,
+        "hot_test": GpuStackSums,
         "moments": GpuSums,
         "time_projections": GpuTimeProjections,
         "baseline": GpuSlidingBaseline,

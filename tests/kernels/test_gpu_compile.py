@@ -16,6 +16,7 @@ from octostream.kernels.foreground import ForegroundMasker
 from octostream.kernels.gpu_forms import GPU_FORMS
 from octostream.kernels.histogram import Tallier
 from octostream.kernels.quantise import Quantiser
+from octostream.kernels.steps import step_names
 
 from .nvrtc import compile_cuda
 
@@ -60,6 +61,10 @@ def test_forms_are_called_as_those_of_the_cpu(step):
     assert next(iter(inspect.signature(form).parameters)) == "accelerator"
     if step in CPU_FORMS:
         assert verbs(form).items() >= verbs(CPU_FORMS[step]).items()
+
+
+def test_forms_are_found_by_the_names_of_steps():
+    assert set(GPU_FORMS) - set(step_names()) == {"translation"}
 
 
 def test_no_form_imports_cupy():
