@@ -1,0 +1,132 @@
+"""The part of CuPy that the device uses, done at once in this process; kernels run by the emulator."""
+
+from __future__ import annotations
+
+import ctypes
+from types import SimpleNamespace
+
+from octostream.kernels.cuda_source import source
+
+from .cuda_emulator.build import run_kernel
+from .cuda_emulator.device import Guarded
+
+
+class CUDARuntimeError(RuntimeError):
+    pass
+
+
+class CUDADriverError(RuntimeError):
+    pass
+
+
+class OutOfMemoryError(MemoryError):
+    pass
+
+
+class CompileError(Exception):
+    pass
+
+
+class Memory:
+    def __init__(self, nbytes):
+        self.kept = Guarded(nbytes)
+
+
+class MemoryPointer:
+    def __init__(self, memory, offset):
+        self.memory, self.ptr = memory, memory.kept.address + offset
+
+
+class Stream:
+    open_now = None
+
+    def __init__(self, *, non_blocking):
+        assert non_blocking
+        self.ptr = id(self)
+        self.waited = []
+
+    def __enter__(self):
+        Stream.open_now = self
+
+    def __exit__(self, *_):
+        Stream.open_now = None
+
+    def wait_event(self, event):
+        self.waited.append(event)
+
+
+class Event:
+    def __init__(self, *, disable_timing):
+        assert disable_timing
+        self.recorded = None
+
+    def record(self, stream):
+        self.recorded = stream
+
+    def synchronize(self):
+        assert self.recorded is not None
+
+
+def fake_cupy(devices=1):
+    """Make a module; ``fails`` names what raises an error when it is called next, and which."""
+    fails = {}
+
+    def call(name, result=None):
+        if name in fails:
+            raise fails[name]
+        return result
+
+    def copy(target, start, nbytes, kind, stream):
+        assert kind in (1, 2)
+        assert stream
+        ctypes.memmove(call("memcpyAsync", target), start, nbytes)
+
+    def memory(nbytes):
+        call("Memory")
+        made = Memory(nbytes)
+        made.ptr = made.kept.address
+        return made
+
+    class RawModule:
+        def __init__(self, *, code, options, name_expressions):
+            assert (code, options) == (source(), ("-std=c++17",))
+            self.names = name_expressions
+
+        def compile(self):
+            call("compile")
+
+        def get_function(self, name):
+            assert name in self.names
+
+            def kernel(grid, block, arguments):
+                assert Stream.open_now is not None
+                call("launch")
+                run_kernel(name, grid, block, arguments)
+
+            return kernel
+
+    properties = {"name": b"Made-up GPU", "totalGlobalMem": 80 * 2**30, "major": 9, "minor": 0}
+    runtime = SimpleNamespace(
+        CUDARuntimeError=CUDARuntimeError,
+        memcpyHostToDevice=1,
+        memcpyDeviceToHost=2,
+        memcpyAsync=copy,
+        memset=lambda at, value, nbytes: ctypes.memset(at, value, nbytes),
+        memsetAsync=lambda at, value, nbytes, stream: ctypes.memset(at, value, nbytes),
+        getDevice=lambda: 0,
+        getDeviceCount=lambda: call("getDeviceCount", devices),
+        getDeviceProperties=lambda number: call("getDeviceProperties", properties),
+    )
+    cuda = SimpleNamespace(
+        runtime=runtime,
+        driver=SimpleNamespace(CUDADriverError=CUDADriverError),
+        memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
+        compiler=SimpleNamespace(CompileException=CompileError),
+        nvrtc=SimpleNamespace(getVersion=lambda: (12, 9)),
+        Memory=memory,
+        MemoryPointer=MemoryPointer,
+        Stream=Stream,
+        Event=Event,
+        alloc_pinned_memory=lambda nbytes: bytearray(b"\xa5" * nbytes),
+    )
+    return SimpleNamespace(cuda=cuda, RawModule=RawModule, fails=fails)
