@@ -26,7 +26,7 @@ TABLE: Final = Table(
         Column("x", "float32", "raw pixel", "column on the sensor"),
         Column("score", "float32", "", "largest relative change until it was confirmed, 0.2 is 20 % brighter"),
     ),
-    "places that became brighter for some time points, each once",
+    "places that became brighter for some time points, each once; where drift was corrected, as the field lay first",
 )
 
 

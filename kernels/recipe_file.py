@@ -12,7 +12,7 @@ from typing import Any, Final
 from ..stream.errors import RecipeError
 
 #: Recipes that need no file.
-BUILT_IN: Final = ("lightsheet", "lightsheet-compact")
+BUILT_IN: Final = ("lightsheet", "lightsheet-functional", "lightsheet-compact")
 #: What a recipe says beside its steps; no step can have these names.
 HEADINGS: Final = ("name", "version", "base")
 

@@ -8,9 +8,9 @@ from octostream.kernels.steps import find_step, step_names
 def values(kind):
     """Give plain data that a kind takes."""
     if isinstance(kind, Number):
-        return st.floats(kind.low, kind.high, exclude_min=kind.above) | st.integers(
-            int(max(kind.low, -1000)) + 1, int(min(kind.high, 70000))
-        ).filter(lambda n: kind.low < n <= kind.high)
+        least, most = int(max(kind.low, -1000)) + 1, int(min(kind.high, 70000))
+        whole = st.integers(least, most).filter(lambda n: kind.low < n <= kind.high) if least <= most else st.nothing()
+        return st.floats(kind.low, kind.high, exclude_min=kind.above) | whole
     if isinstance(kind, Whole):
         return st.integers(kind.low, int(kind.high))
     if isinstance(kind, Choice):
