@@ -15,6 +15,7 @@ from ..stream.model import Block, FrameStats, Plan, Product
 from ..stream.tables import Rows, Table
 from .device import Device
 from .following import plan_follower
+from .label_levels import LabelLevels, label_products
 from .lane import LanePlan, plan_lane
 from .lane_choice import open_lane
 from .parameters import Parameters
@@ -39,6 +40,8 @@ class Reduction:
         Those that a worker does beside it, block by block.
     series : tuple of Planned
         Those that follow the committed blocks.
+    labels : tuple of Product
+        Coarser levels of the labels that the steps make.
     products : tuple of Product
         Of all of them: the levels first.
     tables : tuple of Table
@@ -49,6 +52,7 @@ class Reduction:
     lane: LanePlan
     steps: tuple[Planned, ...]
     series: tuple[Planned, ...]
+    labels: tuple[Product, ...]
     products: tuple[Product, ...]
     tables: tuple[Table, ...]
 
@@ -128,7 +132,8 @@ def plan_reduction(
         lane=lane,
         steps=tuple(step for step in planned if step.reducer),
         series=series,
-        products=setting.products,
+        labels=(labels := label_products(setting.products)),
+        products=(*setting.products, *labels),
         tables=tuple(table for step in planned for table in step.tables),
     )
 
@@ -171,6 +176,7 @@ class BlockReducer:
         self._reduction = reduction
         self._lane = open_lane(reduction.lane, device)
         self._steps = [step.reducer() for step in reduction.steps if step.reducer]
+        self._labels = LabelLevels(reduction.labels, reduction.plan)
         self._block: Block | None = None
         self._stats: dict[int, FrameStats] = {}
         self._arrays: Mapping[str, NDArray[Any]] | None = None
@@ -263,6 +269,7 @@ class BlockReducer:
             self._tables = {}
             for step in self._steps:
                 self._tables |= step.finish(arrays, present)
+            self._labels.finish(arrays)
             self._arrays = arrays
         return self._arrays
 
