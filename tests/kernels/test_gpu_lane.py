@@ -164,7 +164,7 @@ def test_every_form_of_the_calibration(device_of, form, factor, width):
     rng = np.random.default_rng(7)
     plan = Plan((1, 1, 3, 11, width))
     maps = maps_of_form(form, rng, plan.frame_shape)
-    maps["hot_pixels.pixels"] = np.array([[0, 0], [4, 5], [4, 6], [10, width - 1]], np.int32)
+    maps["hot_pixels.pixels"] = np.array([[0, 0], [4, 5], [4, 6], [8, 12], [10, width - 1]], np.int32)
     frames = frames_of(plan.shape, "any", 1)
     recipe = recipe_of(maps, f"bin.factor={factor}", "pyramid.until=3")
     lane, gpu = planned(recipe, plan, maps)
