@@ -63,6 +63,7 @@ def encode_cells(
 
 def _compose(sources: str) -> Any:
     # Closed-over values are part of Numba's cache key, so a changed piece never meets old machine code.
+    # One form for all recipes, which asks once a row what there is to do: `warm_up` has compiled it before a run comes.
     @entry
     def reduce_frame(
         raw: Any,

@@ -148,6 +148,9 @@ class Lane:
         self._marked = np.zeros(frames, bool)
         self._raw = np.full((frames, *plan.frame_shape), 0, np.uint16) if plan.keep_raw else None
         self._extent = plan.step
+        if np.float64 in (plan.calibration.base_map.dtype, plan.calibration.pixel_base.dtype):
+            # Such rare maps have a compiled form of their own: it is made here, before frames wait for it.
+            self.add(0, np.zeros(plan.frame_shape, np.uint16))
 
     def begin(self, extent: tuple[int, int, int]) -> None:
         """Start a block of (t, c, z) frames; what the last one left is forgotten."""

@@ -165,6 +165,16 @@ def test_huge_map_values_stay_exact():
     assert (got["0"] == 100).all()
 
 
+@pytest.mark.parametrize(("gain", "frames"), [(0.5, 0), (99_999, 1)])
+def test_rare_maps_are_compiled_before_frames_come(monkeypatch, gain, frames):
+    maps, called = {"calibrate.gain": np.full((6, 6), gain, np.float32)}, []
+    maps["calibrate.gain"][2, 3] += 0.25 + gain / 1000
+    plain = lane_module.reduce_frame
+    monkeypatch.setattr(lane_module, "reduce_frame", lambda *a, **k: called.append(a[0].max()) or plain(*a, **k))
+    plan_reduction(resolved(maps), Plan((1, 1, 1, 6, 6)), maps).reducer()
+    assert called == [0] * frames
+
+
 def test_real_lattice_stack():
     path = DATA / "lattice_lightsheet_raw.tif"
     if not path.exists():
