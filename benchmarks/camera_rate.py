@@ -140,7 +140,9 @@ def page(dashboard: str) -> Iterator[None]:
             browser.close()
 
 
-def measure(recording: Path, seconds: float, rate_hz: float | None, with_page: bool) -> dict[str, Any]:
+def measure(
+    recording: Path, seconds: float, rate_hz: float | None, with_page: bool, recipe: str, movie: bool
+) -> dict[str, Any]:
     """Record once.
 
     Parameters
@@ -153,6 +155,10 @@ def measure(recording: Path, seconds: float, rate_hz: float | None, with_page: b
         Frames a second; None for as many as are taken.
     with_page : bool
         Open the page in Chromium, too.
+    recipe : str
+        What is done to the frames.
+    movie : bool
+        Every frame is a time point, not a plane of a stack.
 
     Returns
     -------
@@ -161,6 +167,7 @@ def measure(recording: Path, seconds: float, rate_hz: float | None, with_page: b
     """
     loop = math.ceil(seconds * 100 / 88)
     options = ["--tile", "2048x2048", "--loop", str(loop), "--set", "calibrate.offset=98", "--json"]
+    options += ["--recipe", recipe, *(["--axes", "t=88"] if movie else [])]
     rate = ["--rate", str(rate_hz)] if rate_hz else []
     with tempfile.TemporaryDirectory() as folder, service(Path(folder)) as (tier, dashboard, ingest):
         viewer = Viewer(dashboard)
@@ -198,9 +205,13 @@ def main(
     seconds: Annotated[float, typer.Option(help="About how long, at 100 Hz.")] = 60.0,
     unpaced: Annotated[bool, typer.Option("--unpaced", help="As many frames as are taken.")] = False,
     with_page: Annotated[bool, typer.Option("--page", help="Open the page in Chromium, too.")] = False,
+    recipe: Annotated[str, typer.Option(help="What is done to the frames.")] = "lightsheet",
+    movie: Annotated[
+        bool, typer.Option("--movie", help="Every frame is a time point, not a plane of a stack.")
+    ] = False,
 ) -> None:
     """Record at camera rate and print what was measured, as one JSON object."""
-    found = measure(recording, seconds, None if unpaced else 100.0, with_page)
+    found = measure(recording, seconds, None if unpaced else 100.0, with_page, recipe, movie)
     wanted = ("status", "frames_expected", "frames_stored", "frames_lost", "frames_late", "rate_hz", "latency_ms")
     typer.echo(json.dumps({k: found[k] for k in (*wanted, "preview_ms", "peak_mb", "slope_mb_per_s") if k in found}))
 
