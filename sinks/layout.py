@@ -241,7 +241,7 @@ def _array(
         "data_type": dtype,
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(chunks)}},
         "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
-        "fill_value": "NaN" if np.dtype(dtype).kind == "f" else 0,
+        "fill_value": {"f": "NaN", "b": False}.get(np.dtype(dtype).kind, 0),
         "codecs": codecs,
         "attributes": attributes,
         "dimension_names": list(names),

@@ -58,7 +58,17 @@ def followed(folder):
     tifffile.imwrite(
         folder / "movie.tif", frames_of((40, 2, 3, 20, 24)).reshape(-1, 20, 24), photometric="minisblack", metadata=None
     )
-    steps = ("baseline", "moments", "time_projections", "histogram", "focus")
+    steps = (
+        "drift",
+        "baseline",
+        "events",
+        "moments",
+        "time_projections",
+        "histogram",
+        "focus",
+        "hot_test",
+        "saturation",
+    )
     settings = ["pyramid.until=4", *(f"{step}=true" for step in steps), "baseline.window=7", "baseline.every=2"]
     return folder / "movie.tif", ["--axes", "t=40,c=2,z=3", *(word for one in settings for word in ("--set", one))]
 
