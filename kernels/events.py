@@ -46,6 +46,9 @@ class Events(Parameters):
     # A step in brightness is seen for as many time points as the lag is long.
     needed: int = declared(2, Whole("time points", 1, 100), "an event has a candidate in so many; at most the lag")
     among: int = declared(3, Whole("time points", 1, 100), "of so many in a row")
+    # Where a whole scene changes there are thousands, and none of them is an event; following them would take longer
+    # than the next image.
+    most: int = declared(64, Whole("candidates", 1, 10_000), "so many of an image are followed at most, the highest")
 
     def __post_init__(self) -> None:
         """Check every value, and those that are counts of time points against each other."""
@@ -73,9 +76,10 @@ class _Track:
 class EventTracks:
     """Keeps what has candidates in N of M time points of one plane, one row an event.
 
-    The highest score first, a candidate continues the nearest event that had one in the M - 1 time points before,
-    within half of ``distance`` along y and x and not continued at this time point yet; else it begins one. An event is
-    reported as soon as N of the last M time points have it, and once: it ends when M have none.
+    The highest score first, and no more than ``most``, a candidate continues the nearest event that had one in the
+    M - 1 time points before, within half of ``distance`` along y and x and not continued at this time point yet; else
+    it begins one. An event is reported as soon as N of the last M time points have it, and once: it ends when M have
+    none.
 
     Parameters
     ----------
@@ -84,7 +88,7 @@ class EventTracks:
 
     def __init__(self, parameters: Events) -> None:
         self._needed, self._among = parameters.needed, parameters.among
-        self._within = parameters.distance / 2
+        self._within, self._most = parameters.distance / 2, parameters.most
         self._tracks: list[_Track] = []
 
     def take(self, t: int, candidates: NDArray[Any]) -> NDArray[Any]:
@@ -102,7 +106,7 @@ class EventTracks:
             What is confirmed by them. ``first`` is the first of the candidates in those M time points; place and score
             are those of the highest.
         """
-        ranked = candidates[np.lexsort([candidates["x"], candidates["y"], -candidates["score"]])]
+        ranked = candidates[np.lexsort([candidates["x"], candidates["y"], -candidates["score"]])][: self._most]
         self._tracks = [track for track in self._tracks if track.hits[-1][0] > t - self._among]
         events = []
         for track in self._continued([(t, *row) for row in ranked.tolist()]):

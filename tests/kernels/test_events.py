@@ -201,6 +201,14 @@ def test_neighbours_are_told_apart_and_movers_are_followed():
     assert EventTracks(parameters).take(0, np.empty(0, CANDIDATE)).dtype == EVENT
 
 
+def test_where_everything_changes_only_the_highest_are_followed():
+    rows = np.array([(30.0 * k, 0.0, 1.0 + k) for k in range(50)], CANDIDATE)
+    tracks = EventTracks(Events(most=5))
+    assert tracks.take(0, rows).size == 0
+    found = tracks.take(1, rows)
+    assert sorted(found["score"].tolist()) == [46, 47, 48, 49, 50]
+
+
 def test_images_that_do_not_fit_are_refused():
     finder, out = EventFinder(Events(bin=2), (8, 11), 100), np.zeros((4, 6), np.float32)
     image = np.zeros((4, 6), np.uint16)
