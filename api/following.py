@@ -19,6 +19,9 @@ from ..stream.model import Block, Plan
 from ..stream.ranges import Ranges
 from ..stream.tables import Rows
 
+#: Rows of so many time points are kept apart before they are joined.
+PARTS = 1000
+
 
 @dataclass(frozen=True)
 class _Part:
@@ -127,6 +130,8 @@ class RunFollower:
             for path, array in arrays.items():
                 made[path][k] = array
             self._rows.append(rows)
+        if len(self._rows) >= PARTS:  # an array costs a hundred bytes beside what it holds, and a run has many
+            self._rows = [_joined(self._rows)]
         self._unwritten = [_Part(b, _cut(made, b)) for b in blocks if b.number in committed]
         self._row += 1
         self._write()

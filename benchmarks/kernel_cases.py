@@ -104,7 +104,7 @@ def _step(name: str, frames: NDArray[np.uint16]) -> KernelCase:
 
 def _setting(plan: Plan) -> Setting:
     products = plan_reduction(Recipe.load("lightsheet"), plan).products
-    return Setting(plan, tuple(p for p in products if p.path.isdigit()), 100.0)
+    return Setting(plan, tuple(p for p in products if p.path.isdigit()), 100.0, products=products)
 
 
 def _block(name: str, planned: Planned, plan: Plan, frames: NDArray[np.uint16], arrays: dict[str, Any]) -> KernelCase:

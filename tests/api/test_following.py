@@ -5,6 +5,7 @@ import threading
 import numpy as np
 import pytest
 import tensorstore as ts
+from octostream.api import following as following_module
 from octostream.api.deriving import AGAIN_S, Deriving
 from octostream.api.following import RunFollower, row_bytes
 from octostream.api.recovery import recover_store
@@ -163,6 +164,21 @@ def test_a_disk_that_fails_is_asked_again_and_nothing_is_taken_twice(tmp_path, m
     run.keeper.seal((), tables)
     assert run.array("dff/0").tobytes() == expected[0].tobytes()
     assert run.array("moments/mean/0").tobytes() == expected[1].tobytes()
+
+
+def test_rows_are_joined_now_and_then_and_none_is_lost(tmp_path, monkeypatch):
+    run = Recorded(tmp_path, overrides=[*STEPS, "drift=true", "drift.max_shift=8"])
+    for number in range(len(run.plan.blocks)):
+        run.commit(number)
+    committed = Ranges.of(range(len(run.plan.blocks)))
+    plain = RunFollower(run.store, run.reduction).finish(committed)
+    monkeypatch.setattr(following_module, "PARTS", 3)
+    joined = RunFollower(run.store, run.reduction)
+    rows = joined.finish(committed)
+    assert len(joined._rows) <= 3 + run.plan.blocks.step[0]
+    assert len(rows["drift"]["frame"]) == run.plan.shape[0]
+    for column in plain["drift"]:
+        np.testing.assert_array_equal(rows["drift"][column], plain["drift"][column])
 
 
 def test_what_it_holds_grows_with_level_and_window(tmp_path):
