@@ -89,7 +89,7 @@ def _moved(read: list[int], written: tuple[Product, ...], frames: NDArray[np.uin
 
 def _step(name: str, frames: NDArray[np.uint16]) -> KernelCase:
     step, plan = find_step(name), _plan(frames)
-    base = plan_reduction(Recipe.load("lightsheet"), plan)
+    base = plan_reduction(_recipe(plan), plan)
     reducer = base.reducer()
     reducer.begin(plan.blocks[0])
     for number, frame in enumerate(frames):
@@ -102,8 +102,13 @@ def _step(name: str, frames: NDArray[np.uint16]) -> KernelCase:
     return work(name, planned, plan, frames, arrays)
 
 
+def _recipe(plan: Plan) -> Recipe:
+    # Three levels whatever the size: those that follow look at pixels of 4 × 4 raw ones.
+    return Recipe.load("lightsheet", [f"pyramid.until={max(1, max(plan.frame_shape) // 8)}"])
+
+
 def _setting(plan: Plan) -> Setting:
-    products = plan_reduction(Recipe.load("lightsheet"), plan).products
+    products = plan_reduction(_recipe(plan), plan).products
     return Setting(plan, tuple(p for p in products if p.path.isdigit()), 100.0, products=products)
 
 

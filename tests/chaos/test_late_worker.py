@@ -47,8 +47,9 @@ class Standstill:
         for pid in (self.awake, self.late):
             os.kill(pid, signal.SIGSTOP)
         self.before = self.records()
-        # The memory is full, and both may have more than that under way: a block to each in turn.
-        until(lambda: any(int(n) > 300 for line in self.agent.err for n in re.findall(r"(\d+) on their way", line)), 60)
+        # The memory is nearly full, and both may have more than that under way: a block to each in turn. The agent says
+        # where it is every other second, 200 frames apart, and nothing any more once its memory is full.
+        until(lambda: any(int(n) > 280 for line in self.agent.err for n in re.findall(r"(\d+) on their way", line)), 60)
         os.kill(self.awake, signal.SIGCONT)
 
     def records(self):
