@@ -106,7 +106,7 @@ def test_shapes(shared_service, tmp_path, shape, axes):
 
 
 def test_maps(shared_service, lattice, tmp_path):
-    """Offset and gain maps travel with the run; at rounding ties one count of difference is allowed."""
+    """Offset and gain maps travel with the run; near rounding ties one count of difference is allowed."""
     rng = np.random.default_rng(3)
     offset = rng.normal(98, 2, (320, 256)).astype(np.float32)
     gain = rng.uniform(0.5, 2, (320, 256)).astype(np.float32)
@@ -125,4 +125,7 @@ def test_maps(shared_service, lattice, tmp_path):
     got = zarr.open_group(agent.json()["store"], mode="r")["0"][...].astype(np.int64)
     off = np.abs(got - wanted)
     assert off.max() <= 1
-    assert (off > 0).mean() < 1e-4
+    # Gains are 16-bit codes: at full scale a value moves by an eighth of a count at most, at these counts by far less.
+    exact = cells((frames.astype(np.float64) - offset) * gain) + 100
+    assert (abs(exact - np.floor(exact) - 0.5)[off > 0] < 0.01).all()
+    assert (off > 0).mean() < 1e-3
