@@ -13,6 +13,8 @@ from octostream.stream.agent_protocol import Timing
 from octostream.stream.errors import RefusedError, SourceError, UnreachableError
 from octostream.stream.model import Pixel, Plan
 
+from .conftest import until
+
 pytestmark = pytest.mark.system
 
 
@@ -109,7 +111,8 @@ def test_thousands_of_losses_are_named_one_by_one(shared_service):
 def test_the_service_gives_the_recipe_of_a_run(shared_service):
     recipe = Recipe.load("lightsheet", ["calibrate.offset=97.5", "pyramid=false", "projections.along=[]"])
     with open_run(shared_service.ingest, Plan((1, 1, 2, 4, 4)), recipe=recipe.to_json()) as run:
-        live = shared_service.get("/api/v1/runs/live/recipe").json()
+        shown = "/api/v1/runs/live/recipe"
+        live = until(lambda: (told := shared_service.get(shown)).status_code == 200 and told.json())
         for frame in frames(2, (4, 4)):
             run.send(frame)
     told = shared_service.get(f"/api/v1/runs/{run.run}/recipe").json()

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from octostream.acquire.recording import open_run
+from octostream.kernels.recipe import Recipe
 from octostream.sinks.verify import verify
 from octostream.stream.model import Plan
 
@@ -15,7 +16,7 @@ pytestmark = pytest.mark.system
 
 #: Two blocks of eight frames; the products, not binned, take 86 MiB a slot.
 PLAN = Plan((2, 1, 8, 2048, 2048), rate_hz=8.0)
-RECIPE = {"version": 1, "bin": {"factor": 1}}
+RECIPE = Recipe.load("lightsheet", ["bin.factor=1"]).to_json()
 RUNS = 12
 CAP_MIB = 720
 
