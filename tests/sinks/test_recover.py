@@ -30,13 +30,15 @@ ways = st.sampled_from(["flip", "flip", "flip", "truncate", "zero", "delete", "a
 
 def damage(store, file, how, data):
     good = file.read_bytes()
+    # Drawn in any case, and not by what is on the disk: the same draws must mean the same to every run.
+    at, bit = data.draw(st.integers(0, 2**32 - 1), label="at"), data.draw(st.integers(0, 7), label="bit")
     match how:
         case "flip" if good:
             bad = bytearray(good)
-            bad[data.draw(st.integers(0, len(good) - 1), label="at")] ^= 1 << data.draw(st.integers(0, 7), label="bit")
+            bad[at % len(good)] ^= 1 << bit
             file.write_bytes(bad)
         case "truncate":
-            file.write_bytes(good[: data.draw(st.integers(0, max(0, len(good) - 1)), label="left")])
+            file.write_bytes(good[: at % max(1, len(good))])
         case "zero":
             file.write_bytes(bytes(len(good)))
         case "delete":
@@ -45,7 +47,7 @@ def damage(store, file, how, data):
             file.with_name("9" + file.name).write_bytes(good)
         case "another's":
             others = sorted(f for f in store.rglob(file.name) if f.is_file())
-            file.write_bytes(data.draw(st.sampled_from(others), label="other").read_bytes())
+            file.write_bytes(others[at % len(others)].read_bytes())
 
 
 def cost(made, name, how):
