@@ -13,7 +13,7 @@ from ..sinks.disk import free_bytes, reserve_of
 from ..sinks.keeper import StoreKeeper
 from ..sinks.reading import read_ledger
 from ..sinks.registry import Registry
-from ..sinks.runfile import load_maps, run_file
+from ..sinks.runfile import run_file
 from ..stream import head_protocol as hp
 from ..stream import messages as m
 from ..stream.clock import monotonic_s, wall_ns
@@ -30,7 +30,7 @@ from .keeping import Delayed, Keeping, Sealed, Unsealable, is_there, taken_up
 from .new_run import HALF_MADE, create_run, remove_run
 from .opening import Request, check_opening
 from .picture import Disk, Picture
-from .planned import reduction_of
+from .planned import reduction_without_maps
 from .run_account import RunAccount, summary
 from .stored_runs import registry_file
 from .tokens import read_token
@@ -280,7 +280,7 @@ class Head:
         held = taken_up(keeper)
         account = self._picture.accounts[row.id] = RunAccount(keeper.run)
         account.raw_bytes, account.stored_bytes = held.raw_bytes, held.stored_bytes
-        self._keeping.add(keeper, reduction_of(keeper.run, load_maps(Path(row.store))))
+        self._keeping.add(keeper, reduction_without_maps(keeper.run))
         self._keeping.show(row.id)
         log.info("run taken up again", run=row.id, blocks=len(held.blocks))
         event = hp.RunCreated(keeper.run, token, address, held.blocks, held.frames, found=True)

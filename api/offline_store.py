@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import math
 import os
 import secrets
 import time
@@ -23,7 +22,7 @@ from ..sinks.commits import intact_commits, read_commit
 from ..sinks.disk import check_space, free_bytes, reserve_of
 from ..sinks.failure import said
 from ..sinks.keeper import StoreKeeper
-from ..sinks.layout import DOT_FOLDER
+from ..sinks.layout import DOT_FOLDER, whole_bytes
 from ..sinks.names import SUFFIX, check_name
 from ..sinks.runfile import plan_to_json, read_run, run_file
 from ..sinks.sealfile import read_sealed_ledger
@@ -114,7 +113,7 @@ def _run(out: Path, reduction: Reduction, *, keep_raw: bool) -> Run:
 
 def _create(run: Run, reduction: Reduction, maps: Mapping[str, NDArray[Any]]) -> None:
     place = next(folder for folder in Path(run.store).parents if folder.exists())
-    need = sum(np.dtype(p.dtype).itemsize * math.prod(p.shape) for p in reduction.products)
+    need = sum(map(whole_bytes, reduction.products))
     check_space(place, int(need / LEAST_COMPRESSION), reserve_of(free_bytes(place)[1], RESERVE_BYTES))
     StoreKeeper.create(run, reduction.products, maps, {"octostream": __version__}, reduction.tables)
 

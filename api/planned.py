@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from ..kernels.parameters import MapReference
 from ..kernels.recipe import Recipe
 from ..kernels.reduction import Reduction, plan_reduction
-from ..kernels.step import Planned
 from ..stream.model import Run
 
 
@@ -32,8 +31,14 @@ def reduction_of(run: Run, maps: Mapping[str, NDArray[Any]]) -> Reduction:
     return plan_reduction(Recipe.from_json(run.recipe), run.plan, maps, keep_raw=run.keep_raw)
 
 
-def steps_beside(run: Run) -> tuple[Planned, ...]:
-    """Give the steps that a worker does beside the lane, for what they hold; calibration maps make no difference."""
+def reduction_without_maps(run: Run) -> Reduction:
+    """Give what follows a run and what its steps hold; frames cannot be reduced by it, so it needs no calibration map.
+
+    Raises
+    ------
+    RecipeError
+        If it names a step that is not installed here.
+    """
     recipe = Recipe.from_json(run.recipe)
-    without = {key: value for key, value in recipe.values.items() if not isinstance(value, MapReference)}
-    return plan_reduction(replace(recipe, values=without), run.plan, keep_raw=run.keep_raw).steps
+    numbers = {key: value for key, value in recipe.values.items() if not isinstance(value, MapReference)}
+    return plan_reduction(replace(recipe, values=numbers), run.plan, keep_raw=run.keep_raw)

@@ -25,7 +25,7 @@ from ..stream.model import Block, Commit, Plan
 from ..stream.ranges import Ranges
 from ..stream.tools import Prepared, Writer
 from .alarms import LOST_GPU
-from .planned import reduction_of, steps_beside
+from .planned import reduction_of, reduction_without_maps
 from .tokens import read_token
 
 #: One block fills, one is written, one is between: more only costs memory.
@@ -128,7 +128,7 @@ class PrepareOnDisk:
         maps = math.prod(plan.frame_shape) * MAP_BYTES if any(maps_folder(Path(store)).iterdir()) else 0
         encoding = max(sum(group) for group in write_groups(parts))
         pinned = GPU_SLOTS * plan.frame_bytes if self.device else 0
-        beside = sum(STEP_BYTES + step.held_bytes for step in steps_beside(stored.run))
+        beside = sum(STEP_BYTES + step.held_bytes for step in reduction_without_maps(stored.run).steps)
         return plan, Need(RUN_BYTES + maps, sum(parts) + pinned + beside, int(encoding * ENCODING))
 
     def __call__(self, store: str) -> Prepared:

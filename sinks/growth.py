@@ -115,7 +115,7 @@ class Growth:
         """Give the blocks that cover step ``k`` of the growth axis."""
         _, grid_c, grid_z = self.plan.blocks.grid
         if self.axis == "t":
-            return range(k * grid_c * grid_z, (k + 1) * grid_c * grid_z)
+            return self.plan.blocks.row(k)
         return range(k, grid_c * grid_z, grid_z)
 
     def _row_of(self, block: int) -> int:

@@ -5,6 +5,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 import zmq
@@ -12,8 +13,10 @@ from octostream.api.head import SEAL_STOP_S, Head, HeadSettings
 from octostream.api.new_run import HALF_MADE, create_run
 from octostream.api.opening import check_opening
 from octostream.api.stored_runs import registry_file
+from octostream.kernels.recipe import Recipe
 from octostream.sinks.keeper import StoreKeeper
 from octostream.sinks.registry import Registry
+from octostream.sinks.runfile import maps_folder
 from octostream.stream import messages as m
 from octostream.stream.link import Subscriber
 from octostream.stream.model import Loss, Plan
@@ -171,6 +174,29 @@ def test_a_head_that_is_stopped_while_it_seals_seals_after_the_next_start(start,
     agent.say(m.End(welcome.run, LOST))
     sealed = agent.hear(m.Sealed)
     assert (sealed.run, sealed.status) == (welcome.run, "incomplete")
+
+
+def test_a_run_is_taken_up_again_and_sealed_though_its_calibration_map_is_damaged(start, tmp_path):
+    tier = start()
+    agent = tier.peer()
+    np.save(tmp_path / "offset.npy", np.full(PLAN.frame_shape, 98, np.float32))
+    recipe, maps = Recipe.load("lightsheet", [f"calibrate.offset={tmp_path / 'offset.npy'}"]).resolve(PLAN.frame_shape)
+    headers = tuple((key, array.dtype.str, array.shape) for key, array in maps.items())
+    payload = b"".join(array.tobytes() for array in maps.values())
+    opening = m.Open("token-map", "map", "local", PLAN, recipe.to_json(), keep_raw=False, maps=headers, payload=payload)
+    agent.say(opening)
+    tier.worker.say(m.Ready(tier.worker.hear(m.Serve).run))
+    welcome = agent.hear(m.Welcome)
+    tier.close()
+    (stored,) = maps_folder(Path(welcome.store)).glob("*.npy")
+    stored.write_bytes(b"damaged")
+    again = start()
+    again.worker.say(m.Ready(again.worker.hear(m.Serve).run))
+    agent = again.peer()
+    agent.say(opening)
+    assert agent.hear(m.Welcome).run == welcome.run
+    agent.say(m.End(welcome.run, LOST))
+    assert agent.hear(m.Sealed).run == welcome.run
 
 
 def test_a_seal_that_ends_in_time_is_told_when_the_head_is_stopped(start, slow_seal):
