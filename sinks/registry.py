@@ -14,7 +14,7 @@ from typing import Any
 from ..stream.errors import NameRefusedError, NoSpaceError, StoreError
 from ..stream.report import RunReport, run_report
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 #: How long a statement waits for another process to finish its own, seconds.
 BUSY_S = 10.0
 
@@ -22,11 +22,12 @@ _SCHEMA = """
 CREATE TABLE run (
     id TEXT PRIMARY KEY,
     investigation TEXT NOT NULL,
+    visit TEXT NOT NULL,
     name TEXT NOT NULL,
     status TEXT NOT NULL CHECK (status IN ('recording', 'complete', 'incomplete')),
     opened_ns INTEGER NOT NULL,
     report TEXT NOT NULL,
-    UNIQUE (investigation, name)
+    UNIQUE (investigation, visit, name)
 ) STRICT;
 CREATE INDEX run_by_age ON run (opened_ns DESC, id DESC);
 CREATE INDEX run_by_status ON run (status);
@@ -50,7 +51,7 @@ class Registry:
     Raises
     ------
     StoreError
-        It cannot be opened, is no registry, or a newer octostream made it.
+        It cannot be opened, is no registry, or another version of octostream made it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -76,16 +77,17 @@ class Registry:
         Raises
         ------
         NameRefusedError
-            The investigation has a run of this name, or the id is known.
+            The visit of the investigation has a run of this name, or the id is known.
         NoSpaceError, StoreError
             It is not entered.
         """
-        row = (run.id, run.investigation, run.name, run.status, run.opened_ns, _text(run))
+        row = (run.id, run.investigation, run.visit, run.name, run.status, run.opened_ns, _text(run))
         try:
-            self._run("add a run to", "INSERT INTO run VALUES (?, ?, ?, ?, ?, ?)", row)
+            self._run("add a run to", "INSERT INTO run VALUES (?, ?, ?, ?, ?, ?, ?)", row)
         except sqlite3.IntegrityError as cause:
+            where = f"{run.investigation!r}, visit {run.visit!r}" if run.visit else repr(run.investigation)
             raise NameRefusedError(
-                f"name taken: the registry has a run {run.name!r} in {run.investigation!r}", "choose another run name"
+                f"name taken: the registry has a run {run.name!r} in {where}", "choose another run name"
             ) from cause
 
     def update(self, run: RunReport) -> None:
@@ -162,6 +164,11 @@ class Registry:
             if version > SCHEMA_VERSION:
                 raise StoreError(
                     f"the registry {self.path} has schema version {version}", "open it with a newer octostream"
+                )
+            if 0 < version < SCHEMA_VERSION:
+                raise StoreError(
+                    f"the registry {self.path} has schema version {version}, this octostream has {SCHEMA_VERSION}",
+                    "move it away; `octostream recover STORE` enters each run in a new one",
                 )
             if version < SCHEMA_VERSION:
                 for statement in filter(str.strip, _SCHEMA.split(";")):

@@ -80,6 +80,8 @@ class RunReport:
         Why the run is incomplete or in trouble; empty otherwise.
     instrument : str
         Whose key opened it; empty where the service uses no keys.
+    visit : str
+        Of the investigation; empty where none was named.
     """
 
     id: str
@@ -106,6 +108,7 @@ class RunReport:
     sealed_ns: int = 0
     reason: str = ""
     instrument: str = ""
+    visit: str = ""
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,10 @@ def test_names_and_ids_are_unique(registry):
     with pytest.raises(NameRefusedError):
         registry.add(a_run(1, name="other"))
     registry.add(a_run(2, name="name1", investigation="other"))
-    assert [r.id for r in registry.list()] == ["r2", "r1"]
+    registry.add(a_run(3, name="name1", visit="1"))
+    with pytest.raises(NameRefusedError, match="'name1' in 'local', visit '1'"):
+        registry.add(a_run(4, name="name1", visit="1"))
+    assert [(r.id, r.visit) for r in registry.list()] == [("r3", "1"), ("r2", ""), ("r1", "")]
 
 
 def test_a_run_that_was_never_added_cannot_change(registry):
@@ -87,6 +90,18 @@ def test_it_survives_reopening_and_keeps_its_promises_to_the_disk(tmp_path):
     second = Registry(path)
     assert second.get("r1") == a_run(1)
     second.close()
+
+
+@pytest.mark.parametrize("version", range(1, SCHEMA_VERSION))
+def test_an_older_file_is_refused_and_left_as_it_is(tmp_path, version):
+    older = tmp_path / "older"
+    connection = sqlite3.connect(older)
+    connection.execute(f"PRAGMA user_version = {version}")
+    connection.close()
+    before = older.read_bytes()
+    with pytest.raises(StoreError, match=rf"schema version {version}, this .* move it away"):
+        Registry(older)
+    assert older.read_bytes() == before
 
 
 def test_a_newer_or_foreign_file_is_refused(tmp_path):
