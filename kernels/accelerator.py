@@ -7,6 +7,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from .cuda_errors import device_errors
 from .cuda_reductions import KERNELS, OPTIONS, source
 
 #: Threads of a block where a kernel takes one pixel, or one short run of them, after another.
@@ -62,11 +63,13 @@ class CupyAccelerator:
 
     def launch(self, kernel: str, grid: tuple[int, ...], block: tuple[int, ...], *arguments: Any) -> None:
         """Launch a kernel on CuPy's present stream."""
-        self._module.get_function(kernel)(grid, block, arguments)
+        with device_errors("was lost"):
+            self._module.get_function(kernel)(grid, block, arguments)
 
     def to_host(self, array: Any) -> NDArray[Any]:
         """Wait for an array and give a copy of it in host memory."""
-        return array.get()
+        with device_errors("was lost"):
+            return array.get()
 
 
 def check_counts(array: Any, shape: tuple[int | None, ...]) -> None:

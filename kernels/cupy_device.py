@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ..stream.errors import DeviceLostError
+from .cuda_errors import device_errors
 from .cuda_source import OPTIONS, source
 from .device import Buffer, Description, Launch
 
@@ -55,7 +53,7 @@ class CupyDevice:
     def __init__(self, cupy: Any) -> None:
         self._cupy, self._runtime = cupy, cupy.cuda.runtime
         self._modules: dict[str, Any] = {}
-        with self._told("cannot be used"):
+        with device_errors("cannot be used"):
             self._description = self._read()
 
     def describe(self) -> Description:
@@ -64,7 +62,7 @@ class CupyDevice:
 
     def buffer(self, nbytes: int) -> CupyBuffer:
         """Allocate, filled with zeros."""
-        with self._told(f"has no {nbytes / 2**20:.0f} MiB free"):
+        with device_errors(f"has no {nbytes / 2**20:.0f} MiB free"):
             memory = self._cupy.cuda.Memory(nbytes)
             self._runtime.memset(memory.ptr, 0, nbytes)
             return CupyBuffer(self._cupy.cuda.MemoryPointer(memory, 0), nbytes)
@@ -72,7 +70,7 @@ class CupyDevice:
     def pinned(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         """Allocate pinned memory of the host, filled with zeros."""
         kind, size = np.dtype(dtype), int(np.prod(shape))
-        with self._told(f"gets no {size * kind.itemsize / 2**20:.0f} MiB of pinned memory"):
+        with device_errors(f"gets no {size * kind.itemsize / 2**20:.0f} MiB of pinned memory"):
             memory = self._cupy.cuda.alloc_pinned_memory(size * kind.itemsize)
         array = np.frombuffer(memory, kind, size).reshape(shape)
         array.fill(0)
@@ -80,12 +78,12 @@ class CupyDevice:
 
     def stream(self) -> Any:
         """Make a stream that does not wait for the default one."""
-        with self._told("makes no stream"):
+        with device_errors("makes no stream"):
             return self._cupy.cuda.Stream(non_blocking=True)
 
     def event(self) -> Any:
         """Make an event."""
-        with self._told("makes no event"):
+        with device_errors("makes no event"):
             return self._cupy.cuda.Event(disable_timing=True)
 
     def prepare(self, kernels: tuple[str, ...]) -> None:
@@ -93,7 +91,7 @@ class CupyDevice:
         missing = tuple(dict.fromkeys(name for name in kernels if name not in self._modules))
         if not missing:
             return
-        with self._told("cannot compile the kernels"):
+        with device_errors("cannot compile the kernels"):
             module = self._cupy.RawModule(code=source(), options=OPTIONS, name_expressions=missing)
             module.compile()
             for name in missing:
@@ -110,31 +108,31 @@ class CupyDevice:
 
     def clear(self, target: Buffer, start: int, nbytes: int, stream: Any) -> None:
         """Fill part of a buffer with zeros."""
-        with self._told("was lost"):
+        with device_errors("was lost"):
             self._runtime.memsetAsync(target.address + start, 0, nbytes, stream.ptr)
 
     def launch(self, launch: Launch, stream: Any) -> None:
         """Run a kernel that `prepare` compiled."""
-        with self._told("was lost"), stream:
+        with device_errors("was lost"), stream:
             self._modules[launch.kernel](launch.grid, launch.block, launch.arguments)
 
     def record(self, event: Any, stream: Any) -> None:
         """Let the event come when all that was asked of the stream so far is done."""
-        with self._told("was lost"):
+        with device_errors("was lost"):
             event.record(stream)
 
     def order(self, stream: Any, event: Any) -> None:
         """Hold back what is asked of the stream from now on until the event has come."""
-        with self._told("was lost"):
+        with device_errors("was lost"):
             stream.wait_event(event)
 
     def wait(self, event: Any) -> None:
         """Block the caller until the event has come."""
-        with self._told("was lost"):
+        with device_errors("was lost"):
             event.synchronize()
 
     def _copy(self, target: int, source: int, nbytes: int, kind: int, stream: Any) -> None:
-        with self._told("was lost"):
+        with device_errors("was lost"):
             self._runtime.memcpyAsync(target, source, nbytes, kind, stream.ptr)
 
     def _read(self) -> Description:
@@ -148,18 +146,3 @@ class CupyDevice:
             f"{properties['major']}.{properties['minor']}",
             f"nvrtc {major}.{minor}",
         )
-
-    @contextmanager
-    def _told(self, what: str) -> Iterator[None]:
-        cuda = self._cupy.cuda
-        errors = (
-            cuda.runtime.CUDARuntimeError,
-            cuda.driver.CUDADriverError,
-            cuda.memory.OutOfMemoryError,
-            cuda.compiler.CompileException,
-        )
-        try:
-            yield
-        except errors as error:
-            reason = str(error).strip().partition("\n")[0]
-            raise DeviceLostError(f"the GPU {what} ({reason})", "see nvidia-smi and dmesg") from error

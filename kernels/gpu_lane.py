@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..stream.model import FrameStats
+from .block_arrays import by_frame
 from .device import Device
 from .gpu_launches import BlockLayout, ConstantBuffers
 from .gpu_plan import GpuPlan
@@ -126,18 +127,14 @@ class GpuLane:
         """
         self._ring.drain()
         self._fetch(0, self._layout.size)
-        t, c, z = self._extent
-        frames, (y, x), layout = t * c * z, self._plan.levels[0], self._layout
-        by_frame = {f"{k}": self._view(layout.levels[k], frames, *s) for k, s in enumerate(self._plan.levels)}
-        by_frame["projections/xz"] = self._view(layout.xz, frames, x)
-        by_frame["projections/yz"] = self._view(layout.yz, frames, y)
-        if self._raw is not None:
-            by_frame["raw/0"] = self._raw[:frames]
-        for at in np.flatnonzero(~present.reshape(-1)).tolist():
-            for array in by_frame.values():
-                array[at].fill(0)
-        made = {path: array.reshape(t, c, z, *array.shape[1:]) for path, array in by_frame.items()}
-        made["projections/xy"] = self._view(layout.xy, t * c, y, x).reshape(t, c, y, x)
+        frames, stacks, (y, x), layout = self._plan.frames, self._plan.stacks, self._plan.levels[0], self._layout
+        buffers: Arrays = {f"{k}": self._view(layout.levels[k], frames, *s) for k, s in enumerate(self._plan.levels)}
+        buffers["projections/xz"] = self._view(layout.xz, frames, x)
+        buffers["projections/yz"] = self._view(layout.yz, frames, y)
+        buffers |= {} if self._raw is None else {"raw/0": self._raw}
+        made = by_frame(buffers, self._extent, present)
+        t, c, _ = self._extent
+        made["projections/xy"] = self._view(layout.xy, stacks, y, x)[: t * c].reshape(t, c, y, x)
         return {path: made[path] for path in self._plan.products}
 
     def _fetch(self, first: int, size: int) -> None:

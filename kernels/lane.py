@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..stream.model import FrameStats, Plan, Product
 from . import saturation
 from .binning import Cells, plan_cells
+from .block_arrays import by_frame
 from .calibrate import Calibration, plan_calibration
 from .constants import Constants
 from .fused import reduce_frame
@@ -203,17 +204,8 @@ class Lane:
             Array of every product by path, over the block's extent, C-contiguous views: levels and ``raw/0``
             (t, c, z, y, x), so ``labels/saturation``; projections as `Views.finish` gives them.
         """
-        raw = {} if self._raw is None else {"raw/0": self._raw}
-        by_frame: Arrays = {f"{k}": level for k, level in enumerate(self._levels)} | raw
-        by_frame |= {saturation.PATH: self._masks} if self._plan.saturation else {}
-        lost = np.flatnonzero(~present.reshape(-1))
-        for buffer in by_frame.values():
-            buffer[lost] = 0
-        made = {path: _extent(buffer, self._extent) for path, buffer in by_frame.items()}
-        made |= self._views.finish(self._extent, present)
+        buffers: Arrays = {f"{k}": level for k, level in enumerate(self._levels)}
+        buffers |= {} if self._raw is None else {"raw/0": self._raw}
+        buffers |= {saturation.PATH: self._masks} if self._plan.saturation else {}
+        made = by_frame(buffers, self._extent, present) | self._views.finish(self._extent, present)
         return {product.path: made[product.path] for product in self._plan.products}
-
-
-def _extent(buffer: NDArray[Any], extent: tuple[int, ...]) -> NDArray[Any]:
-    # The frames of a block are consecutive, so a smaller block is the beginning of the buffer.
-    return buffer[: math.prod(extent)].reshape(*extent, *buffer.shape[1:])

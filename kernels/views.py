@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..stream.errors import RecipeError
 from ..stream.model import Plan, Product
+from .block_arrays import by_frame
 from .projections import ALONG, MODES, MOST, Targets, projection_name, rounded_share
 from .step import Arrays
 
@@ -96,28 +97,25 @@ class Views:
         stacks, (y, x) = t * c, plan.size
         shapes = {"z": (stacks, y, x), "y": (stacks * z, x), "x": (stacks * z, y)}
         # Filled, not only asked for: the first use of a page costs more than the pass itself.
-        self._buffers = {(axis, mode): np.full(shapes[axis], 0, _kept(axis, mode)) for axis, mode in plan.chosen}
-        unused = {(axis, mode): np.zeros((0,) * (len(shapes[axis]) - 1), _kept(axis, mode)) for axis, mode in _ALL}
+        self._buffers = {(axis, mode): np.full(shapes[axis], 0, kept_as(axis, mode)) for axis, mode in plan.chosen}
+        unused = {(axis, mode): np.zeros((0,) * (len(shapes[axis]) - 1), kept_as(axis, mode)) for axis, mode in _ALL}
         self._unused: dict[tuple[str, str], NDArray[Any]] = unused
-        self._means = None if plan.merges else self._whole_means(stacks)
+        self._means = empty_means(plan)
         self._column_sum = np.zeros(x if ("y", "mean") in plan.chosen else 0, np.uint32)
-        self._taken = np.zeros(stacks, np.int64)
+        self._begun = np.zeros(stacks, bool)
         self._planes = z
-
-    def _whole_means(self, stacks: int) -> NDArray[np.uint16] | None:
-        return np.full((stacks, *self._plan.size), 0, np.uint16) if ("z", "mean") in self._plan.chosen else None
 
     def begin(self, extent: tuple[int, int, int]) -> None:
         """Start a block of (t, c, z) frames."""
         self._planes = extent[2]
-        self._taken[:] = 0
+        self._begun[:] = False
 
     def take(self, at: int) -> Targets:
         """Give where the projections of the frame at place ``at`` of the block go; each frame once."""
         stack = at // self._planes
-        if not self._taken[stack]:
+        if not self._begun[stack]:
+            self._begun[stack] = True
             self._clear(stack)
-        self._taken[stack] += 1
         parts = [self._part(axis, mode, stack if axis == "z" else at) for axis, mode in _ALL]
         return Targets._make((self._plan.chosen == _USUAL, *parts, self._column_sum))
 
@@ -131,42 +129,62 @@ class Views:
                 buffer[stack].fill(_EMPTY[mode])
 
     def finish(self, extent: tuple[int, int, int], present: NDArray[np.bool_]) -> Arrays:
-        """Complete the block: frames that never came do not count along z, and are 0 along y and x.
-
-        Parameters
-        ----------
-        extent : tuple of int
-            Of the block (t, c, z).
-        present : bool (t, c, z)
-            Which frames came.
-
-        Returns
-        -------
-        dict
-            Arrays by path over the extent, as `ViewPlan.products`. A stack without frames is 0; where blocks are merged
-            it has what changes nothing.
-        """
-        t, c, z = extent
-        lost = np.flatnonzero(~present.reshape(-1))
-        made: Arrays = {}
-        for (axis, mode), product in zip(self._plan.chosen, self._plan.products, strict=True):
-            buffer = self._buffers[axis, mode]
-            if axis == "z":
-                made[product.path] = self._along_z(mode, buffer, t * c).reshape(t, c, *self._plan.size)
-            else:
-                buffer[lost] = 0
-                made[product.path] = buffer[: math.prod(extent)].reshape(t, c, z, -1)
-        return made
-
-    def _along_z(self, mode: str, buffer: NDArray[Any], stacks: int) -> NDArray[Any]:
-        for stack in range(stacks):
-            taken = int(self._taken[stack])
-            if not taken:
-                buffer[stack].fill(_EMPTY[mode] if self._plan.merges else 0)
-            if mode == "mean" and self._means is not None:
-                np.copyto(self._means[stack], rounded_share(buffer[stack], max(taken, 1)))
-        return self._means[:stacks] if mode == "mean" and self._means is not None else buffer[:stacks]
+        """Complete the block, as `finish_views`."""
+        return finish_views(self._plan, self._buffers, self._means, extent, present)
 
 
-def _kept(axis: str, mode: str) -> type[np.unsignedinteger[Any]]:
+def empty_means(plan: ViewPlan) -> NDArray[np.uint16] | None:
+    """Allocate what whole means along z are put in, (stacks, y, x); None where a block has none, or parts of them."""
+    stacks, wanted = plan.step[0] * plan.step[1], ("z", "mean") in plan.chosen and not plan.merges
+    return np.full((stacks, *plan.size), 0, np.uint16) if wanted else None
+
+
+def finish_views(
+    plan: ViewPlan,
+    buffers: Mapping[tuple[str, str], NDArray[Any]],
+    means: NDArray[np.uint16] | None,
+    extent: tuple[int, int, int],
+    present: NDArray[np.bool_],
+) -> Arrays:
+    """Complete the projections of a block: frames that never came do not count along z, and are 0 along y and x.
+
+    Parameters
+    ----------
+    plan : ViewPlan
+    buffers : mapping
+        By axis and mode, of the largest block: along z (stacks, y, x), a sum where the mode is the mean; along y and x
+        (frames, x) and (frames, y). Changed in place.
+    means : uint16 (stacks, y, x), optional
+        From `empty_means`.
+    extent : tuple of int
+        Of the block (t, c, z).
+    present : bool (t, c, z)
+        Which frames came.
+
+    Returns
+    -------
+    dict
+        Arrays by path over the extent, as `ViewPlan.products`. A stack without frames is 0; where blocks are merged
+        it has what changes nothing.
+    """
+    t, c, _ = extent
+    taken = present.reshape(t * c, -1).sum(axis=1).tolist()
+    made: Arrays = {}
+    for (axis, mode), product in zip(plan.chosen, plan.products, strict=True):
+        buffer = buffers[axis, mode]
+        if axis != "z":
+            made |= by_frame({product.path: buffer}, extent, present)
+            continue
+        for stack, count in enumerate(taken):
+            if not count:
+                buffer[stack].fill(_EMPTY[mode] if plan.merges else 0)
+            if mode == "mean" and means is not None:
+                np.copyto(means[stack], rounded_share(buffer[stack], max(count, 1)))
+        whole = means if mode == "mean" and means is not None else buffer
+        made[product.path] = whole[: t * c].reshape(t, c, *plan.size)
+    return made
+
+
+def kept_as(axis: str, mode: str) -> type[np.unsignedinteger[Any]]:
+    """Give the type in which a projection is kept while frames come: sums along z need 32 bits."""
     return np.uint32 if (axis, mode) == ("z", "mean") else np.uint16

@@ -5,26 +5,30 @@ from __future__ import annotations
 import ctypes
 from types import SimpleNamespace
 
-from octostream.kernels.cuda_source import source
+from octostream.kernels import cuda_reductions, cuda_source
 
 from .cuda_emulator.build import run_kernel
 from .cuda_emulator.device import Guarded
 
 
 class CUDARuntimeError(RuntimeError):
-    pass
+    __module__ = "cupy_backends.cuda.api.runtime"
 
 
 class CUDADriverError(RuntimeError):
-    pass
+    __module__ = "cupy_backends.cuda.api.driver"
+
+
+class CuFFTError(RuntimeError):
+    __module__ = "cupy.cuda.cufft"
 
 
 class OutOfMemoryError(MemoryError):
-    pass
+    __module__ = "cupy.cuda.memory"
 
 
 class CompileError(Exception):
-    pass
+    __module__ = "cupy.cuda.compiler"
 
 
 class Memory:
@@ -89,7 +93,7 @@ def fake_cupy(devices=1):
 
     class RawModule:
         def __init__(self, *, code, options, name_expressions):
-            assert (code, options) == (source(), ("-std=c++17",))
+            assert (code, options) in ((part.source(), part.OPTIONS) for part in (cuda_source, cuda_reductions))
             self.names = name_expressions
 
         def compile(self):
@@ -97,6 +101,7 @@ def fake_cupy(devices=1):
 
         def get_function(self, name):
             assert name in self.names
+            call("get_function")
 
             def kernel(grid, block, arguments):
                 assert Stream.open_now is not None
@@ -119,9 +124,6 @@ def fake_cupy(devices=1):
     )
     cuda = SimpleNamespace(
         runtime=runtime,
-        driver=SimpleNamespace(CUDADriverError=CUDADriverError),
-        memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
-        compiler=SimpleNamespace(CompileException=CompileError),
         nvrtc=SimpleNamespace(getVersion=lambda: (12, 9)),
         Memory=memory,
         MemoryPointer=MemoryPointer,

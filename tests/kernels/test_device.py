@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from octostream.kernels import device_choice
+from octostream.kernels.accelerator import CupyAccelerator
+from octostream.kernels.cuda_errors import device_errors
 from octostream.kernels.cupy_device import CupyDevice
 from octostream.kernels.device_choice import choose_device, describe
 from octostream.kernels.gpu_lane import GpuLane
@@ -13,7 +15,7 @@ from octostream.kernels.reduction import plan_reduction
 from octostream.stream.errors import DeviceLostError, NoDeviceError
 from octostream.stream.model import Plan
 
-from .fake_cupy import CompileError, CUDADriverError, CUDARuntimeError, OutOfMemoryError, fake_cupy
+from .fake_cupy import CompileError, CUDADriverError, CUDARuntimeError, CuFFTError, OutOfMemoryError, fake_cupy
 
 
 def taking(monkeypatch, cupy):
@@ -127,3 +129,22 @@ def gpu_lane(cupy):
     from octostream.kernels.gpu_plan import plan_gpu
 
     return GpuLane(plan_gpu(REDUCTION.lane), CupyDevice(cupy))
+
+
+@pytest.mark.parametrize("error", [CUDADriverError("gone"), OutOfMemoryError("full\nand more"), CuFFTError("no plan")])
+def test_the_forms_beside_the_lane_tell_it_as_the_lane_does(error):
+    class Array:
+        def get(self):
+            raise error
+
+    accelerator = CupyAccelerator(failing("get_function", error))
+    said = rf"the GPU was lost \({str(error).split()[0]}.*\): see nvidia-smi"
+    with pytest.raises(DeviceLostError, match=said):
+        accelerator.launch("translate", (1,), (32,))
+    with pytest.raises(DeviceLostError, match=said):
+        accelerator.to_host(Array())
+
+
+def test_an_error_that_is_not_of_the_device_stays_what_it_is():
+    with pytest.raises(ZeroDivisionError), device_errors("was lost"):
+        _ = 1 / 0
