@@ -4,44 +4,24 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..stream.errors import NameRefusedError, NoSpaceError, StoreError
+from ..stream.clock import wall_ns
+from ..stream.errors import NameRefusedError, StoreError
 from ..stream.report import RunReport, run_report
-
-SCHEMA_VERSION = 2
-#: How long a statement waits for another process to finish its own, seconds.
-BUSY_S = 10.0
-
-_SCHEMA = """
-CREATE TABLE run (
-    id TEXT PRIMARY KEY,
-    investigation TEXT NOT NULL,
-    visit TEXT NOT NULL,
-    name TEXT NOT NULL,
-    status TEXT NOT NULL CHECK (status IN ('recording', 'complete', 'incomplete')),
-    opened_ns INTEGER NOT NULL,
-    report TEXT NOT NULL,
-    UNIQUE (investigation, visit, name)
-) STRICT;
-CREATE INDEX run_by_age ON run (opened_ns DESC, id DESC);
-CREATE INDEX run_by_status ON run (status);
-"""
+from .catalogue.intent import Intent
+from .catalogue.outbox import write_intents
+from .database import Database
 
 
 class Registry:
     """Every run that this service ever opened, newest first.
 
-    One object may be used from several threads, and several processes may open the same file. A rollback journal is
-    used because write-ahead logging needs shared memory that network disks do not have, and because SQLite 3.40, which
-    Debian 12 ships, can lose commits in that mode with several connections. Every change is on disk when it
-    returns: with a rollback journal that takes ``synchronous = EXTRA``, which also syncs the journal's removal. Without
-    it a power cut may bring the journal back, and the last change is undone.
+    What the catalogue is to be told of a run is written with the change of the run, so that neither is there alone.
+    One object may be used from several threads, and several processes may open the same file.
 
     Parameters
     ----------
@@ -55,21 +35,12 @@ class Registry:
     """
 
     def __init__(self, path: Path) -> None:
+        self._database = Database(path)
         self.path = path
-        self._lock = threading.Lock()
-        with self._said("open"):
-            self._connection = sqlite3.connect(path, BUSY_S, isolation_level=None, check_same_thread=False)
-        try:
-            with self._said("open"):
-                self._prepare()
-        except StoreError:
-            self._connection.close()
-            raise
 
     def close(self) -> None:
         """Let go of the file."""
-        with self._lock:
-            self._connection.close()
+        self._database.close()
 
     def add(self, run: RunReport) -> None:
         """Enter a new run.
@@ -83,38 +54,52 @@ class Registry:
         """
         row = (run.id, run.investigation, run.visit, run.name, run.status, run.opened_ns, _text(run))
         try:
-            self._run("add a run to", "INSERT INTO run VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+            self._database.run("add a run to", "INSERT INTO run VALUES (?, ?, ?, ?, ?, ?, ?)", row)
         except sqlite3.IntegrityError as cause:
             where = f"{run.investigation!r}, visit {run.visit!r}" if run.visit else repr(run.investigation)
             raise NameRefusedError(
                 f"name taken: the registry has a run {run.name!r} in {where}", "choose another run name"
             ) from cause
 
-    def update(self, run: RunReport) -> None:
+    def update(self, run: RunReport, intents: Sequence[Intent] = ()) -> None:
         """Replace what is known of a run; its names and opening time stay.
+
+        Parameters
+        ----------
+        run : RunReport
+        intents : sequence of Intent
+            What the catalogue is to be told of it; written together with the run, or not at all.
 
         Raises
         ------
         StoreError
             The run is not in the registry, or the disk fails; nothing is changed then.
         """
-        changed = self._run(
-            "update",
-            "UPDATE run SET status = ?, report = ? WHERE id = ? RETURNING id",
-            (run.status, _text(run), run.id),
-        )
-        if not changed:
-            raise StoreError(f"run {run.id} is not in the registry {self.path}", "add it first")
+        with self._database.change("update") as execute:
+            changed = execute(
+                "UPDATE run SET status = ?, report = ? WHERE id = ? RETURNING id", (run.status, _text(run), run.id)
+            )
+            if not changed:
+                raise StoreError(f"run {run.id} is not in the registry {self.path}", "add it first")
+            write_intents(execute, intents, wall_ns())
 
-    def remove(self, run_id: str) -> None:
+    def remove(self, run_id: str, intents: Sequence[Intent] = ()) -> None:
         """Forget a run that never began, so that its name is free again; an unknown id changes nothing.
+
+        Parameters
+        ----------
+        run_id : str
+        intents : sequence of Intent
+            What the catalogue is to be told of it, as `update`.
 
         Raises
         ------
         StoreError
             The disk fails; nothing is changed then.
         """
-        self._run("remove a run from", "DELETE FROM run WHERE id = ?", (run_id,))
+        with self._database.change("remove a run from") as execute:
+            execute("DELETE FROM run WHERE id = ?", (run_id,))
+            write_intents(execute, intents, wall_ns())
 
     def get(self, run_id: str) -> RunReport | None:
         """Give one run; None where it is not known."""
@@ -144,58 +129,7 @@ class Registry:
         return self._reports("SELECT report FROM run WHERE status = 'recording' ORDER BY opened_ns DESC, id DESC", ())
 
     def _reports(self, statement: str, values: tuple[Any, ...]) -> Sequence[RunReport]:
-        return [run_report(json.loads(text)) for (text,) in self._run("read", statement, values)]
-
-    def _run(self, doing: str, statement: str, values: tuple[Any, ...]) -> Sequence[tuple[Any, ...]]:
-        with self._lock, self._said(doing):
-            return self._connection.execute(statement, values).fetchall()
-
-    def _prepare(self) -> None:
-        connection = self._connection
-        connection.execute("PRAGMA journal_mode = DELETE")
-        connection.execute("PRAGMA synchronous = EXTRA")
-        connection.execute("PRAGMA foreign_keys = ON")
-        if self._version() == SCHEMA_VERSION:
-            return
-        # Two processes may find the file empty at the same moment: one makes the tables, the other waits for it.
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            version = self._version()
-            if version > SCHEMA_VERSION:
-                raise StoreError(
-                    f"the registry {self.path} has schema version {version}", "open it with a newer octostream"
-                )
-            if 0 < version < SCHEMA_VERSION:
-                raise StoreError(
-                    f"the registry {self.path} has schema version {version}, this octostream has {SCHEMA_VERSION}",
-                    "move it away; `octostream recover STORE` enters each run in a new one",
-                )
-            if version < SCHEMA_VERSION:
-                for statement in filter(str.strip, _SCHEMA.split(";")):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            connection.execute("COMMIT")
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
-
-    def _version(self) -> int:
-        return int(self._connection.execute("PRAGMA user_version").fetchone()[0])
-
-    @contextmanager
-    def _said(self, doing: str) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.IntegrityError:
-            raise
-        except sqlite3.Error as cause:
-            if getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
-                raise NoSpaceError(
-                    f"cannot {doing} the registry {self.path}: no space left", "free some space"
-                ) from cause
-            raise StoreError(
-                f"cannot {doing} the registry {self.path}: {cause}", "check the file and its disk"
-            ) from cause
+        return [run_report(json.loads(text)) for (text,) in self._database.run("read", statement, values)]
 
 
 def _text(run: RunReport) -> str:

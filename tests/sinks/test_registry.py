@@ -7,7 +7,8 @@ import threading
 from dataclasses import replace
 
 import pytest
-from octostream.sinks.registry import SCHEMA_VERSION, Registry
+from octostream.sinks.database import SCHEMA_VERSION
+from octostream.sinks.registry import Registry
 from octostream.stream.errors import NameRefusedError, StoreError
 from octostream.stream.report import RunReport
 
@@ -79,11 +80,11 @@ def test_it_survives_reopening_and_keeps_its_promises_to_the_disk(tmp_path):
     first = Registry(path)
     first.add(a_run(1))
     settings = {
-        name: first._connection.execute(f"PRAGMA {name}").fetchone()[0]
-        for name in ("journal_mode", "synchronous", "foreign_keys", "user_version", "busy_timeout")
+        name: first._database._connection.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("journal_mode", "synchronous", "user_version", "busy_timeout")
     }
     assert settings == {
-        "journal_mode": "delete", "synchronous": 3, "foreign_keys": 1, "user_version": SCHEMA_VERSION,
+        "journal_mode": "delete", "synchronous": 3, "user_version": SCHEMA_VERSION,
         "busy_timeout": 10_000,
     }  # fmt: skip
     first.close()

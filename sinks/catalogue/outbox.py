@@ -1,0 +1,199 @@
+"""What the catalogue is still to be told: kept on disk, handed out one at a time, never forgotten."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from ..database import Database
+from .facts import RunFacts
+from .intent import Intent, Kind, superseded
+
+_COLUMNS = "seq, kind, facts, state, written_ns, due_ns, attempts, reason, remedy"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An intent that waits.
+
+    Attributes
+    ----------
+    seq : int
+        Grows with every intent that is written.
+    intent : Intent
+    state : str
+        ``"queued"``, or ``"parked"``: it waits for a person.
+    written_ns, due_ns : int
+        Wall clock: when it was written, and before when it is not tried again.
+    attempts : int
+        Tries so far.
+    reason, remedy : str
+        Of the last failure; empty where there was none.
+    """
+
+    seq: int
+    intent: Intent
+    state: Literal["queued", "parked"]
+    written_ns: int
+    due_ns: int
+    attempts: int
+    reason: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Registered:
+    """What the catalogue has of a run.
+
+    Attributes
+    ----------
+    datasets : mapping
+        Ids by what they hold: ``"raw"``, ``"reduced"``.
+    complete : bool
+        Whether they are complete there.
+    at_ns : int
+        Wall clock of the last success.
+    lag_s : float or None
+        From the last frame to completeness, seconds; None where the run is not complete.
+    """
+
+    datasets: Mapping[str, int]
+    complete: bool
+    at_ns: int
+    lag_s: float | None = None
+
+
+def write_intents(
+    execute: Callable[[str, tuple[Any, ...]], Sequence[tuple[Any, ...]]], intents: Sequence[Intent], now_ns: int
+) -> None:
+    """Write intents within a change of the registry.
+
+    Parameters
+    ----------
+    execute : callable
+        Of `Database.change`.
+    intents : sequence of Intent
+    now_ns : int
+        Wall clock.
+    """
+    for intent in intents:
+        for kind in superseded(intent.kind):
+            execute("DELETE FROM outbox WHERE run = ? AND kind = ?", (intent.facts.run, kind))
+        execute(
+            "INSERT INTO outbox (run, kind, facts, written_ns) VALUES (?, ?, ?, ?)",
+            (intent.facts.run, intent.kind, json.dumps(intent.facts.to_json()), now_ns),
+        )
+
+
+class Outbox:
+    """The intents that wait, in the file of the registry.
+
+    Parameters
+    ----------
+    path : Path
+        The registry's file.
+
+    Raises
+    ------
+    StoreError
+        As `Database`; every method raises it, too, where the disk fails.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._database = Database(path)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._database.close()
+
+    def write(self, intents: Sequence[Intent], now_ns: int) -> None:
+        """Write intents by themselves: of runs whose entries in the catalogue turned out to be missing or wrong."""
+        with self._database.change("write to the outbox in") as execute:
+            write_intents(execute, intents, now_ns)
+
+    def version(self) -> int:
+        """Give a number that changes when another connection changes the file; costs next to nothing."""
+        return int(self._database.run("read", "PRAGMA data_version")[0][0])
+
+    def claim(self, now_ns: int, lease_ns: int) -> Entry | None:
+        """Take the next entry that is due, for so long; None where there is none.
+
+        Of each run the entries go in their order, and behind one that waits or is parked the later ones wait, too; what
+        one run waits for holds up no other.
+        """
+        rows = self._database.run(
+            "claim an entry of",
+            f"""UPDATE outbox SET leased_ns = ?, attempts = attempts + 1 WHERE seq = (
+                SELECT seq FROM outbox AS o WHERE state = 'queued' AND due_ns <= ? AND leased_ns <= ?
+                AND NOT EXISTS (SELECT 1 FROM outbox AS p WHERE p.run = o.run AND p.seq < o.seq)
+                ORDER BY due_ns, seq LIMIT 1) RETURNING {_COLUMNS}""",
+            (now_ns + lease_ns, now_ns, now_ns),
+        )
+        return _entry(rows[0]) if rows else None
+
+    def release(self) -> None:
+        """End all leases: whoever held them is known to be gone."""
+        self._database.run("release entries of", "UPDATE outbox SET leased_ns = 0 WHERE leased_ns > 0")
+
+    def delivered(self, entry: Entry, registered: Registered | None) -> None:
+        """Strike an entry off, and remember what the catalogue has now; None: nothing any more."""
+        run = entry.intent.facts.run
+        with self._database.change("strike an entry off") as execute:
+            execute("DELETE FROM outbox WHERE seq = ?", (entry.seq,))
+            execute("DELETE FROM registered WHERE run = ?", (run,))
+            if registered is not None:
+                row = (
+                    run,
+                    json.dumps(dict(registered.datasets)),
+                    registered.complete,
+                    registered.at_ns,
+                    registered.lag_s,
+                )
+                execute("INSERT INTO registered VALUES (?, ?, ?, ?, ?)", row)
+
+    def again(self, entry: Entry, due_ns: int, reason: str) -> None:
+        """Try an entry again, not before a time."""
+        self._database.run(
+            "put an entry back in",
+            "UPDATE outbox SET leased_ns = 0, due_ns = ?, reason = ? WHERE seq = ?",
+            (due_ns, reason, entry.seq),
+        )
+
+    def park(self, seq: int, reason: str, remedy: str) -> None:
+        """Leave an entry to a person; what comes behind it in its run waits with it."""
+        self._database.run(
+            "park an entry of",
+            "UPDATE outbox SET state = 'parked', leased_ns = 0, reason = ?, remedy = ? WHERE seq = ?",
+            (reason, remedy, seq),
+        )
+
+    def retry(self, run: str = "") -> int:
+        """Have what is parked, or waits for its next try, tried at once; of one run or of all. Gives how many."""
+        rows = self._database.run(
+            "retry entries of",
+            "UPDATE outbox SET state = 'queued', due_ns = 0, attempts = 0, remedy = '' WHERE ? IN ('', run)"
+            " RETURNING seq",
+            (run,),
+        )
+        return len(rows)
+
+    def entries(self, run: str = "") -> Sequence[Entry]:
+        """Give what waits, oldest first; of one run or of all."""
+        rows = self._database.run("read", f"SELECT {_COLUMNS} FROM outbox WHERE ? IN ('', run) ORDER BY seq", (run,))
+        return [_entry(row) for row in rows]
+
+    def registered(self, run: str) -> Registered | None:
+        """Give what the catalogue is known to have of a run; None for nothing."""
+        rows = self._database.run(
+            "read", "SELECT datasets, complete, at_ns, lag_s FROM registered WHERE run = ?", (run,)
+        )
+        return Registered(json.loads(rows[0][0]), bool(rows[0][1]), rows[0][2], rows[0][3]) if rows else None
+
+
+def _entry(row: tuple[Any, ...]) -> Entry:
+    seq, kind, facts, state, written_ns, due_ns, attempts, reason, remedy = row
+    intent = Intent(cast("Kind", kind), RunFacts.from_json(json.loads(facts)))
+    return Entry(seq, intent, state, written_ns, due_ns, attempts, reason, remedy)
