@@ -288,6 +288,7 @@ def open_run(
     *,
     name: str = "",
     investigation: str = "local",
+    visit: str = "",
     recipe: Mapping[str, Any] | None = None,
     maps: Mapping[str, NDArray[Any]] | None = None,
     keep_raw: bool = False,
@@ -308,6 +309,8 @@ def open_run(
         What will be acquired.
     name, investigation : str
         Where the store will lie; the tier makes up a name where none is given.
+    visit : str
+        Of the investigation, where it has visits; names must differ within one.
     recipe : mapping, optional
         Recipe as JSON types; the tier's default where none is given.
     maps : mapping, optional
@@ -357,6 +360,7 @@ def open_run(
         keep_raw=keep_raw,
         maps=tuple((key, a.dtype.str, a.shape) for key, a in arrays.items()),
         payload=b"".join(a.tobytes() for a in arrays.values()),
+        visit=visit,
     )
     ring = Ring.for_plan(plan, memory_bytes)
     proved = read_instrument(key) if key else None

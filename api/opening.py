@@ -17,7 +17,7 @@ from ..kernels.recipe import Recipe
 from ..kernels.reduction import Reduction, plan_reduction
 from ..sinks.disk import check_space
 from ..sinks.layout import whole_bytes
-from ..sinks.names import check_name, store_path
+from ..sinks.names import store_path
 from ..stream import messages as m
 from ..stream.clock import wall_ns
 from ..stream.errors import UsageError
@@ -67,24 +67,24 @@ def check_opening(opening: m.Open, data: Path, reserve_bytes: int, instrument: s
     """
     opened_ns = wall_ns()
     run_id = time.strftime("%Y%m%d-%H%M%S", time.gmtime(opened_ns // 10**9)) + "-" + secrets.token_hex(3)
-    name = check_name("run", opening.name or run_id)
-    investigation = check_name("investigation", opening.investigation)
+    name = opening.name or run_id
+    store = store_path(data, opening.investigation, name, opening.visit)
     recipe = Recipe.from_json(opening.recipe) if opening.recipe else Recipe.load("lightsheet")
     maps = read_maps(opening)
     reduction = plan_reduction(recipe, opening.plan, maps, keep_raw=opening.keep_raw)
-    store = store_path(data, investigation, name)
     need = sum(map(whole_bytes, reduction.products))
     check_space(data, int(need / LEAST_COMPRESSION), reserve_bytes)
     run = Run(
         id=run_id,
         name=name,
-        investigation=investigation,
+        investigation=opening.investigation,
         plan=opening.plan,
         recipe=recipe.to_json(),
         store=str(store),
         keep_raw=opening.keep_raw,
         opened_ns=opened_ns,
         instrument=instrument,
+        visit=opening.visit,
     )
     return Request(run, reduction, maps)
 

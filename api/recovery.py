@@ -10,6 +10,7 @@ from pathlib import Path
 from ..sinks.commits import intact_commits
 from ..sinks.failure import said
 from ..sinks.keeper import StoreKeeper
+from ..sinks.names import data_folders
 from ..sinks.recover import RecoverReport, recover
 from ..sinks.registry import Registry
 from ..sinks.runfile import load_run, read_run
@@ -43,18 +44,23 @@ def recover_store(store: Path, progress: Callable[[int, int], None]) -> RecoverR
         There is no octostream store, or it or the registry cannot be read or written.
     """
     store = store.absolute()
-    data = store.parent.parent
+    data = _data_of(store)
     with _without_service(data):
         report = recover(store, reduction_of, progress, _derive)
-        if registry_file(data).exists():
+        if data and registry_file(data).exists():
             _enter(data, store, report)
     return report
 
 
+def _data_of(store: Path) -> Path | None:
+    """Give the data directory that a store lies in; None for a copy elsewhere."""
+    return next((data for data in data_folders(store) if registry_file(data).parent.is_dir()), None)
+
+
 @contextmanager
-def _without_service(data: Path) -> Iterator[None]:
-    """Keep services away from a data directory meanwhile; what is none has no lock."""
-    if not registry_file(data).parent.is_dir():
+def _without_service(data: Path | None) -> Iterator[None]:
+    """Keep services away from a data directory meanwhile; where there is none, no service is in the way."""
+    if data is None:
         yield
         return
     try:

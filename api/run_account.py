@@ -108,6 +108,7 @@ class RunAccount:
             sealed_ns=sealed_ns,
             reason=ledger.losses[0].why if ledger and ledger.losses else "",
             instrument=run.instrument,
+            visit=run.visit,
         )
 
 

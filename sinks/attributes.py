@@ -56,6 +56,7 @@ def root_attributes(
             "run": run.id,
             "name": run.name,
             "investigation": run.investigation,
+            "visit": run.visit,
             "opened_ns": run.opened_ns,
             "instrument": run.instrument,
             "status": status,

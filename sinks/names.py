@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..stream.errors import NameRefusedError
 
 SUFFIX = ".ome.zarr"
+#: A store is never deeper than this below the data folder: investigation, visit, store.
+DEPTHS = (2, 3)
 
 _ALLOWED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 #: Windows reserves these whatever follows the first dot, and facilities share their disks with Windows machines.
@@ -45,32 +48,56 @@ def check_name(kind: str, name: str) -> str:
     raise NameRefusedError(f"{kind} name {_shown(name)} is not allowed ({why})", "choose another name")
 
 
-def store_path(data: Path, investigation: str, name: str) -> Path:
+def check_folder(kind: str, name: str) -> str:
+    """Give a name back if it may become a folder of stores, which nobody takes for a store.
+
+    Raises
+    ------
+    NameRefusedError
+        It is not allowed, or ends as stores do.
+    """
+    if check_name(kind, name).lower().endswith(SUFFIX):
+        what = f"{kind} name {_shown(name)} is not allowed (only stores end in {SUFFIX})"
+        raise NameRefusedError(what, "choose another name")
+    return name
+
+
+def store_path(data: Path, investigation: str, name: str, visit: str = "") -> Path:
     """Give the path of a run's store, inside the data folder whatever the names are.
 
     Parameters
     ----------
     data : Path
         The data folder.
-    investigation, name : str
-        Checked by `check_name`.
+    investigation, visit : str
+        Checked by `check_folder`; an investigation without visits has no folder for one.
+    name : str
+        Of the run, checked by `check_name`.
 
     Returns
     -------
     Path
-        ``data/<investigation>/<name>.ome.zarr``, absolute; it need not exist.
+        ``data/<investigation>/<name>.ome.zarr`` or ``data/<investigation>/<visit>/<name>.ome.zarr``, absolute; it
+        need not exist.
 
     Raises
     ------
     NameRefusedError
         A name is illegal, or a part of the path below ``data`` is a symbolic link and could lead outside.
     """
-    folder = data.absolute() / check_name("investigation", investigation)
-    store = folder / (check_name("run", name) + SUFFIX)
-    for part in (folder, store):
+    parts = [data.absolute() / check_folder("investigation", investigation)]
+    if visit:
+        parts.append(parts[-1] / check_folder("visit", visit))
+    parts.append(parts[-1] / (check_name("run", name) + SUFFIX))
+    for part in parts:
         if part.is_symlink():
             raise NameRefusedError(f"{part} is a symbolic link", "replace it by a real folder or choose another name")
-    return store
+    return parts[-1]
+
+
+def data_folders(store: Path) -> Sequence[Path]:
+    """Give the folders that may be the data folder of a store, the nearest first."""
+    return [store.parents[depth - 1] for depth in DEPTHS if len(store.parents) >= depth]
 
 
 def _shown(name: str) -> str:

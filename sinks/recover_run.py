@@ -79,6 +79,7 @@ def _from_attributes(store: Path, reduce: Reduce, damage: StoreError) -> StoredR
             "id": told["run"],
             **{key: told[key] for key in ("name", "investigation", "opened_ns")},
             "instrument": told.get("instrument", ""),
+            "visit": told.get("visit", ""),
             "keep_raw": (store / "raw" / "0").is_dir(),
         }
         content = {"layout_version": LAYOUT_VERSION, "run": run, "plan": told["plan"], "recipe": told["recipe"]}

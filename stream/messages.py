@@ -39,6 +39,8 @@ class Open:
     ``resume`` is the run to come back to; empty for a new one. ``unfinished`` tells that there are frames to come: a
     run that was sealed because its agent was silent is taken up again for them.
 
+    ``visit`` is that of the investigation, empty where none is named.
+
     ``maps`` are the calibration arrays, one entry (key, dtype, shape) each, laid one after another in the payload.
     """
 
@@ -52,6 +54,7 @@ class Open:
     payload: memoryview | bytes = b""
     resume: str = ""
     unfinished: bool = True
+    visit: str = ""
 
 
 @dataclass(frozen=True)

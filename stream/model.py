@@ -346,7 +346,7 @@ class Run:
     id : str
         Unique, safe as a path and in a URL.
     name, investigation : str
-        Where the store lies: ``DATA/<investigation>/<name>.ome.zarr``.
+        Where the store lies: ``DATA/<investigation>/<name>.ome.zarr``, or below the visit's folder.
     plan : Plan
         What is acquired.
     recipe : mapping
@@ -359,6 +359,8 @@ class Run:
         Wall clock when the run was opened.
     instrument : str
         Whose key opened it; empty where the tier uses no keys.
+    visit : str
+        Visit of the investigation: ``DATA/<investigation>/<visit>/<name>.ome.zarr``; empty where none was named.
     """
 
     id: str
@@ -370,6 +372,7 @@ class Run:
     keep_raw: bool
     opened_ns: int
     instrument: str = ""
+    visit: str = ""
 
 
 @dataclass(frozen=True, slots=True)

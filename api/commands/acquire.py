@@ -39,6 +39,9 @@ def command(
     ] = "tcp://127.0.0.1:5642",
     name: Annotated[str, typer.Option(help="Name of the run; made up if not given.")] = "",
     investigation: Annotated[str, typer.Option(help="Folder that the store lies in.")] = "local",
+    visit: Annotated[
+        str, typer.Option(help="Visit of the investigation, where it has visits: a folder in its own.")
+    ] = "",
     rate: Annotated[
         float | None, typer.Option(metavar="HZ", help="Frames a second; as fast as possible if not given.")
     ] = None,
@@ -80,6 +83,7 @@ def command(
             frames.plan,
             name=name,
             investigation=investigation,
+            visit=visit,
             recipe=chosen.to_json(),
             maps=maps,
             keep_raw=keep_raw,

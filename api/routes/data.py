@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from .byte_range import Span, span_of
 from .context import Context
-from .store_file import METADATA, Seals, StoreFile, open_below, segments_of
+from .store_file import METADATA, Seals, StoreFile, open_below, segments_of, store_of
 from .views import Problem
 
 #: Read and sent at once, bytes.
@@ -79,7 +79,7 @@ def _answer(request: Request, context: Context, seals: Seals) -> Response:
 
 
 def _found(request: Request, file: StoreFile, parts: tuple[str, ...], seals: Seals) -> Response:
-    cacheable = parts[-1] != METADATA and seals.sealed(parts[:2])
+    cacheable = parts[-1] != METADATA and seals.sealed(store_of(parts))
     headers = CORS | {
         "accept-ranges": "bytes",
         "cache-control": IMMUTABLE if cacheable else "no-cache",

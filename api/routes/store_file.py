@@ -9,8 +9,9 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...sinks.names import DEPTHS, SUFFIX
+
 SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
-STORE_SUFFIX = ".ome.zarr"
 METADATA = "zarr.json"
 #: Largest root metadata that is read to learn whether a run is sealed, bytes.
 MAX_METADATA = 4 * 2**20
@@ -45,13 +46,19 @@ def segments_of(raw_path: str) -> tuple[str, ...] | None:
     Returns
     -------
     tuple of str or None
-        ``(investigation, store, …)``; None for everything that no store has: dot-folders, ``..``, encoded characters,
-        empty parts, names outside a store.
+        ``(investigation, store, …)`` or ``(investigation, visit, store, …)``; None for everything that no store has:
+        dot-folders, ``..``, encoded characters, empty parts, names outside a store.
     """
     parts = tuple(raw_path.split("/"))
-    if len(parts) < 3 or not parts[1].endswith(STORE_SUFFIX):
+    if not all(SEGMENT.fullmatch(part) for part in parts) or len(store_of(parts)) in (0, len(parts)):
         return None
-    return parts if all(SEGMENT.fullmatch(part) for part in parts) else None
+    return parts
+
+
+def store_of(parts: tuple[str, ...]) -> tuple[str, ...]:
+    """Give the parts that lead to the store; none where the path leads to no store."""
+    ends = (depth for depth in DEPTHS if parts[:depth][-1].endswith(SUFFIX) and len(parts) >= depth)
+    return parts[: next(ends, 0)]
 
 
 def open_below(root: Path, parts: tuple[str, ...]) -> StoreFile | None:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, Field
 
+from ...sinks.names import data_folders
 from ...stream.ledger import Ledger
 from ...stream.report import RunReport, ServiceReport, StageReport, Verdict
 
@@ -79,8 +80,8 @@ class RunView(RunReport):
 def _data_url(store: str, data: Path) -> str:
     folder = Path(store)
     # The head may know the data directory by a link; both names lead to the same place.
-    inside = folder.parent.parent.resolve() == data
-    return f"/data/{quote(folder.parent.name)}/{quote(folder.name)}" if inside else ""
+    place = next((place for place in data_folders(folder) if place.resolve() == data), None)
+    return "/data/" + quote(folder.relative_to(place).as_posix()) if place else ""
 
 
 class RunPage(BaseModel):

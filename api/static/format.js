@@ -3,6 +3,11 @@ const NONE = "–";
 const THIN = "\u202f";
 const known = (value) => typeof value === "number" && Number.isFinite(value);
 
+/** Where a run belongs, and its name. */
+export function path(run) {
+  return [run.investigation, run.visit, run.name].filter(Boolean).join(" / ");
+}
+
 export function count(value) {
   return known(value) ? Math.round(value).toLocaleString("en").replaceAll(",", THIN) : NONE;
 }

@@ -62,7 +62,7 @@ export class History {
     this.#cells.set(run.id, cells);
     fillIn(cells, run);
     return make("tr", { "data-run": run.id },
-      make("td", {}, make("p", { class: "name" }, `${run.investigation} / ${run.name}`), where),
+      make("td", {}, make("p", { class: "name" }, as.path(run)), where),
       make("td", {}, as.when(run.opened_ns)),
       status,
       ...Object.values(cells),

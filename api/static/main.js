@@ -1,6 +1,7 @@
 // The page: one stream of numbers, one socket of pixels, and what they change.
 import { showAlarms } from "./alarms.js";
 import { byId, copies, say } from "./dom.js";
+import * as as from "./format.js";
 import { History } from "./history.js";
 import { pixelSize } from "./links.js";
 import { LiveImage } from "./live.js";
@@ -84,6 +85,6 @@ function choices(report) {
   const ids = recording.map((run) => run.id).join(" ");
   if (byId("run-choice").dataset.ids === ids) return;
   byId("run-choice").dataset.ids = ids;
-  byId("run-choice").replaceChildren(...recording.map((run) => new Option(`${run.investigation} / ${run.name}`, run.id)));
+  byId("run-choice").replaceChildren(...recording.map((run) => new Option(as.path(run), run.id)));
   if (chosen) byId("run-choice").value = chosen;
 }

@@ -32,7 +32,7 @@ function heard(numbers) {
 function which(numbers, run) {
   if (numbers.stale && numbers.status?.report) return "The numbers below are the last ones known. A recording may well go on.";
   if (!run) return "";
-  const path = `${run.investigation} / ${run.name}`;
+  const path = as.path(run);
   const from = [run.instrument, run.source].filter(Boolean).join(" · ");
   return run.status === "recording" ? `${path} · ${from}` : `Last run: ${path}, ${run.status}`;
 }

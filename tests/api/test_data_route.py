@@ -20,6 +20,11 @@ SECRET = b"nobody may read this"
 def stores(service, make, data):
     store = make["store"](data, "run", chunk=CHUNK)
     make["store"](data, "open", status="recording", chunk=CHUNK)
+    visit = data / "local" / "visit"
+    visit.mkdir()
+    make["store"](data, "visited", chunk=CHUNK).rename(visit / "run.ome.zarr")
+    for secret in ("note", "note.ome.zarr"):
+        (visit / secret).write_bytes(SECRET)
     (data.parent / "secret").write_bytes(SECRET)
     (data / "registry.sqlite").write_bytes(SECRET)
     (data / "local" / "note").write_bytes(SECRET)
@@ -41,6 +46,14 @@ def test_a_chunk_comes_whole_and_by_head(stores) -> None:
     head = stores.http.head(stores.url + PATH)
     assert (head.status_code, head.content) == (200, b"")
     assert head.headers["content-length"] == str(len(CHUNK))
+
+
+def test_the_store_of_a_visit_is_read_and_cached_like_any_other(stores) -> None:
+    answer = stores.http.get(f"{stores.url}/data/local/visit/run.ome.zarr/0/c/0/0/0")
+    assert (answer.status_code, answer.content) == (200, CHUNK)
+    assert "immutable" in answer.headers["cache-control"]
+    root = stores.http.get(f"{stores.url}/data/local/visit/run.ome.zarr/zarr.json")
+    assert (root.status_code, root.headers["cache-control"]) == (200, "no-cache")
 
 
 @pytest.mark.parametrize(
@@ -162,6 +175,10 @@ def raw_get(port: int, target: str) -> tuple[int, bytes]:
         "registry.sqlite",
         "local/note",
         "local/notes/deep",
+        "local/visit/note",
+        "local/visit/note.ome.zarr",
+        "local/visit/run.ome.zarr",
+        "local/visit/run.ome.zarr/../note",
         "secret",
         "../secret",
         "local/../../secret",

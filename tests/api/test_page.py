@@ -313,7 +313,8 @@ def test_a_head_that_was_never_heard_is_no_data(page: Page, service, head: Head,
 def test_finished_runs_link_to_viewers_and_nothing_is_asked_of_them(page: Page, service, head: Head, make) -> None:
     make["store"](service.data, "embryo-r-1")
     done = make["run"](service.data, "r-1", status="complete", stored=2112)
-    cut = make["run"](service.data, "r-0", status="incomplete", lost=4, reason="the agent was interrupted")
+    changes = {"lost": 4, "reason": "the agent was interrupted", "visit": "visit-9"}
+    cut = make["run"](service.data, "r-0", status="incomplete", **changes)
     service.runs.rows = [done, cut]
     page.goto(service.url)
     row = page.locator("tr[data-run=r-1]")
@@ -329,6 +330,8 @@ def test_finished_runs_link_to_viewers_and_nothing_is_asked_of_them(page: Page, 
     vizarr = urlsplit(row.get_by_role("link", name="vizarr").get_attribute("href") or "")
     assert (vizarr.netloc, parse_qs(vizarr.query)) == ("hms-dbmi.github.io", {"source": [store]})
     assert {link.get_attribute("rel"), link.get_attribute("target")} == {"noopener noreferrer", "_blank"}
+    expect(row.locator(".name")).to_have_text("local / embryo-r-1")
+    expect(page.locator("tr[data-run=r-0] .name")).to_have_text("local / visit-9 / embryo-r-0")
     expect(page.locator("tr[data-run=r-0]")).to_contain_text("the agent was interrupted")
     expect(page.locator("#which")).to_contain_text("Last run: local / embryo-r-1, complete")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])

@@ -16,9 +16,11 @@ from octostream.api.service import lock_data
 from octostream.api.stored_runs import registry_file
 from octostream.kernels.recipe import Recipe
 from octostream.kernels.reduction import plan_reduction
+from octostream.sinks.checked import with_digest
 from octostream.sinks.keeper import StoreKeeper
+from octostream.sinks.names import store_path
 from octostream.sinks.registry import Registry
-from octostream.sinks.runfile import run_file
+from octostream.sinks.runfile import read_run, run_file
 from octostream.sinks.verify import verify
 from octostream.sinks.writer import StoreWriter
 from octostream.stream.errors import StoreError, UsageError
@@ -52,15 +54,15 @@ class Recorded:
             registry.close()
 
 
-def record(data: Path, blocks: int, keep_raw: bool = True) -> Recorded:
+def record(data: Path, blocks: int, keep_raw: bool = True, visit: str = "") -> Recorded:
     """Reduce and store some blocks with the real recipe, and enter the run in the registry."""
     rng = np.random.default_rng(3)
     recipe, maps = Recipe.load(
         "lightsheet", ["calibrate.gain=1.7", "pyramid.until=5", "hot_pixels.pixels=[[3,4]]"]
     ).resolve(PLAN.frame_shape)
     reduction = plan_reduction(recipe, PLAN, maps, keep_raw=keep_raw)
-    store = data / "local" / "fish.ome.zarr"
-    run = Run("r-1", "fish", "local", PLAN, recipe.to_json(), str(store), keep_raw, 10**18)
+    store = store_path(data, "local", "fish", visit)
+    run = Run("r-1", "fish", "local", PLAN, recipe.to_json(), str(store), keep_raw, 10**18, visit=visit)
     registry_file(data).parent.mkdir(parents=True)
     registry = Registry(registry_file(data))
     registry.add(RunAccount(run).report(None, "recording", None))
@@ -109,14 +111,43 @@ def test_an_open_run_is_sealed_and_the_registry_says_so(tmp_path):
     assert tree(made.data) == before
 
 
-def test_a_run_that_the_registry_does_not_know_is_entered(tmp_path):
+def test_the_store_of_a_visit_belongs_to_its_data_directory(tmp_path):
+    made = record(tmp_path / "data", 2, visit="2026-1")
+    assert made.store == made.data / "local" / "2026-1" / "fish.ome.zarr"
+    with lock_data(made.data), pytest.raises(UsageError, match=f"a service is running on {made.data}$|: stop it"):
+        recover_store(made.store, quiet)
+    run_file(made.store).write_bytes(b"damaged")
+    recover_store(made.store, quiet)
+    row = made.row()
+    assert (row.status, row.visit, row.stored) == ("incomplete", "2026-1", 8)
+    assert read_run(made.store).run.visit == "2026-1"
+    assert not (made.store.parent / ".octostream").exists()
+
+
+def test_a_store_that_says_nothing_of_visits_has_none_and_nothing_is_wrong_with_it(tmp_path):
     made = record(tmp_path / "data", 3)
+    made.keeper.seal([])
+    root, described = made.store / "zarr.json", run_file(made.store)
+    told = json.loads(root.read_bytes())
+    del told["attributes"]["octostream"]["visit"]
+    root.write_text(json.dumps(told))
+    told = {k: v for k, v in json.loads(described.read_bytes()).items() if k != "xxh3_64"}
+    del told["run"]["visit"]
+    described.write_text(json.dumps(with_digest(told)))
+    assert read_run(made.store).run.visit == ""
+    assert verify(made.store).problems == ()
+    assert recover_store(made.store, quiet).changes == ()
+
+
+@pytest.mark.parametrize("visit", ["", "2026-1"])
+def test_a_run_that_the_registry_does_not_know_is_entered(tmp_path, visit):
+    made = record(tmp_path / "data", 3, visit=visit)
     made.keeper.seal([])
     registry_file(made.data).unlink()
     Registry(registry_file(made.data)).close()
     assert recover_store(made.store, quiet).ok
     row = made.row()
-    assert (row.status, row.stored, row.name, row.store) == ("complete", 12, "fish", str(made.store))
+    assert (row.status, row.stored, row.name, row.visit, row.store) == ("complete", 12, "fish", visit, str(made.store))
 
 
 def test_what_the_service_knew_better_stays(tmp_path):

@@ -38,6 +38,8 @@ def test_a_run_says_where_it_can_be_read_and_how_much_it_shrank(service, make, d
         make["run"](data, raw_bytes=100, stored_bytes=40),
         make["run"](data, "r-2", store="/elsewhere/x/y", stored_bytes=0),
         make["run"](data, "r-3", store=by_link),
+        make["run"](data, "r-4", store=f"{data.resolve()}/local/2026-1/embryo.ome.zarr", visit="2026-1"),
+        make["run"](data, "r-5", store=f"{data.resolve()}/local/2026-1/deeper/embryo.ome.zarr"),
     ]
     run = service.http.get(f"{service.url}/api/v1/runs/r-0001").json()
     assert run["data_url"] == "/data/local/embryo-r-0001.ome.zarr"
@@ -45,6 +47,9 @@ def test_a_run_says_where_it_can_be_read_and_how_much_it_shrank(service, make, d
     assert service.http.get(f"{service.url}/api/v1/runs/r-3").json()["data_url"] == "/data/local/embryo-r-3.ome.zarr"
     other = service.http.get(f"{service.url}/api/v1/runs/r-2").json()
     assert (other["data_url"], other["compression"]) == ("", None)
+    visited, deeper = (service.http.get(f"{service.url}/api/v1/runs/r-{n}").json() for n in (4, 5))
+    assert (visited["visit"], visited["data_url"]) == ("2026-1", "/data/local/2026-1/embryo.ome.zarr")
+    assert (run["visit"], deeper["data_url"]) == ("", "")
 
 
 def test_the_ledger_names_every_range(service, make, data) -> None:

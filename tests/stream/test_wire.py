@@ -1,4 +1,5 @@
 import contextlib
+from dataclasses import replace
 
 import msgpack
 import pytest
@@ -35,6 +36,7 @@ strategies = {
         token=text,
         name=text,
         investigation=text,
+        visit=text,
         keep_raw=st.booleans(),
     ),
     m.FrameData: st.builds(
@@ -87,6 +89,12 @@ def edited(message, **changes):
     header = msgpack.unpackb(parts[0])
     header.update(changes)
     return [msgpack.packb({k: v for k, v in header.items() if v is not ...}), *parts[1:]]
+
+
+def test_an_opening_of_before_visits_names_none():
+    opening = m.Open("t", "n", "i", Plan((1, 1, 1, 2, 2)), {}, keep_raw=False, visit="1")
+    assert decode(edited(opening)) == replace(opening, payload=memoryview(b""))
+    assert decode(edited(opening, visit=...)).visit == ""
 
 
 frame = m.FrameData("r", 1, 7, 1, 2, b"abcd")

@@ -91,6 +91,8 @@ def test_source(shared_service, tmp_path, make, words):
         (["--name", "../escape"], ["../escape"]),
         (["--name", ".hidden"], [".hidden"]),
         (["--investigation", "a/b"], ["a/b"]),
+        (["--visit", "../b"], ["visit", "../b"]),
+        (["--visit", "b.ome.zarr"], ["visit", "b.ome.zarr", "only stores"]),
         (["--name", "taken"], ["taken"]),
         (["--tile", "huge"], ["huge", "2048x2048"]),
         (["--rate", "0"], ["rate"]),

@@ -18,10 +18,15 @@ pytestmark = pytest.mark.system
 def test_everything_is_killed_in_the_middle_of_a_run(serve, command, lattice):
     service = serve()
     agent = command(
-        "acquire", lattice, "--to", service.ingest, "--json", "--rate", "60", "--loop", "20", "--name", "cut"
-    )
-    store = service.data / "local" / "cut.ome.zarr"
+        "acquire", lattice, "--to", service.ingest, "--json", "--rate", "60", "--loop", "20", "--name", "cut",
+        "--investigation", "fish", "--visit", "2026-1",
+    )  # fmt: skip
+    store = service.data / "fish" / "2026-1" / "cut.ome.zarr"
     until(lambda: len(list((store / ".octostream" / "commits").glob("*.json"))) >= 3, 60)
+
+    (run,) = service.get("/api/v1/runs").json()["runs"]
+    assert (run["investigation"], run["visit"], run["store"]) == ("fish", "2026-1", str(store))
+    assert service.get(run["data_url"] + "/zarr.json").json()["attributes"]["octostream"]["visit"] == "2026-1"
 
     refused = command("recover", store, "--json")
     assert refused.wait(60) == 2
@@ -46,7 +51,7 @@ def test_everything_is_killed_in_the_middle_of_a_run(serve, command, lattice):
     states = zarr.open_array(store / "frames" / "state", mode="r")[...]
     assert {int(n) for n in (states == 1).nonzero()[0]} == acknowledged
     with sqlite3.connect(service.data / ".octostream" / "runs.sqlite") as registry:
-        ((status, text),) = registry.execute("SELECT status, report FROM run")
+        ((status, text),) = registry.execute("SELECT status, report FROM run WHERE visit = '2026-1'")
     registry.close()
     assert (status, json.loads(text)["stored"]) == ("incomplete", len(acknowledged))
     checked = command("verify", store, "--json")
