@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from ..stream.report import STAGES, Alarm, StageReport
+from ..stream.report import IN_PLACE_OF_GPU, STAGES, Alarm, StageReport
 
 #: Fill at which a queue is a warning, and an alarm; thresholds of control rooms.
 WARN_FILL, ALARM_FILL = 0.75, 1.0
@@ -40,7 +40,7 @@ ALARMS = (
 )
 WARNING, ALARM = 1, 2
 #: What a worker calls the device that it has in place of one that it lost.
-LOST_GPU = "cpu, in place of a GPU that it lost"
+LOST_GPU = f"{IN_PLACE_OF_GPU} that it lost"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ import psutil
 from ..stream import messages as m
 from ..stream.clock import wall_ns
 from ..stream.head_protocol import REMEMBERED_RUNS, HeadProtocol
-from ..stream.report import STAGES, RunReport, ServiceReport, StageReport, WorkerReport
+from ..stream.report import IN_PLACE_OF_GPU, STAGES, RunReport, ServiceReport, StageReport, WorkerReport
 from ..stream.telemetry import StageMeter, add_stages, checked_stage, only_totals
-from .alarms import ALARM, LOST_GPU, QUEUES, Facts, Raised, follow, shown
+from .alarms import ALARM, QUEUES, Facts, Raised, follow, shown
 from .run_account import RunAccount
 from .verdict import SLOW_S, LiveRun, Situation, decide, slow_since
 
@@ -257,13 +257,14 @@ def _reasons(
     lost = [run.name for run in runs if run.lost]
     troubles = [f"{account.run.name}: {account.trouble}" for account in accounts if account.trouble]
     slow = [run.name for run in runs if run.target_hz is not None and run.slow_for_s >= SLOW_S]
+    without = [worker for worker in workers if worker.device.startswith(IN_PLACE_OF_GPU)]
     spooled = any(stage.name == "spool" and stage.queue for stage in stages)
     return {
         "frames_lost": f"frames of {_names(lost)} were lost: the ledger names each one" if lost else "",
         "disk_full": "the disk is full to its reserve" if disk.free < disk.reserve else "",
         "store_trouble": troubles[0] if troubles else "",
         "worker_trouble": next((worker.trouble for worker in workers if worker.trouble), ""),
-        "gpu_lost": next((f"{w.id} works on the {w.device}" for w in workers if w.device == LOST_GPU), ""),
+        "gpu_lost": f"{without[0].id} works on the {without[0].device}" if without else "",
         "run_slow": f"{_names(slow)} below the planned rate" if slow else "",
         "spool_in_use": "frames wait on an instrument's disk: the tier is away or too slow" if spooled else "",
     }

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..stream.errors import DeviceLostError
 from ..stream.model import FrameStats
+from ..stream.report import IN_PLACE_OF_GPU
 from .device import Device
 from .gpu_lane import GpuLane
 from .gpu_plan import plan_gpu
@@ -17,6 +18,9 @@ from .lane import Lane, LanePlan
 from .step import Arrays
 
 log = logging.getLogger(__name__)
+
+#: What a worker works on whose GPU has no room for a block.
+FULL_GPU: Final = f"{IN_PLACE_OF_GPU} that has no room"
 
 
 class AnyLane(Protocol):
@@ -39,7 +43,7 @@ class AnyLane(Protocol):
         ...
 
 
-def open_lane(plan: LanePlan, device: Device | None) -> AnyLane:
+def open_lane(plan: LanePlan, device: Device | None) -> tuple[AnyLane, str]:
     """Allocate the buffers for one block on the device, or on the CPU where there is none.
 
     The CPU takes over, and the log says so, where the kernels of the GPU do not do what the recipe asks for, and where
@@ -53,16 +57,18 @@ def open_lane(plan: LanePlan, device: Device | None) -> AnyLane:
 
     Returns
     -------
-    AnyLane
+    lane : AnyLane
+    instead : str
+        What it works on in place of a GPU that has no room, for an alarm; else empty.
     """
     if device is None:
-        return Lane(plan)
+        return Lane(plan), ""
     gpu = plan_gpu(plan)
     if isinstance(gpu, str):
         log.warning("blocks are reduced on the CPU: %s", gpu)
-        return Lane(plan)
+        return Lane(plan), ""
     try:
-        return GpuLane(gpu, device)
+        return GpuLane(gpu, device), ""
     except DeviceLostError as error:
         log.warning("blocks are reduced on the CPU: %s", error)
-        return Lane(plan)
+        return Lane(plan), FULL_GPU

@@ -174,13 +174,18 @@ class BlockReducer:
 
     def __init__(self, reduction: Reduction, device: Device | None = None) -> None:
         self._reduction = reduction
-        self._lane = open_lane(reduction.lane, device)
+        self._lane, self._instead = open_lane(reduction.lane, device)
         self._steps = [step.reducer() for step in reduction.steps if step.reducer]
         self._labels = LabelLevels(reduction.labels, reduction.plan)
         self._block: Block | None = None
         self._stats: dict[int, FrameStats] = {}
         self._arrays: Mapping[str, NDArray[Any]] | None = None
         self._tables: dict[str, Rows] = {}
+
+    @property
+    def instead(self) -> str:
+        """What it works on in place of the device that it was given; empty where it is that device."""
+        return self._instead
 
     def begin(self, block: Block) -> None:
         """Start a block; what the last one left is forgotten.

@@ -366,7 +366,8 @@ class HeadProtocol:
     def _register(self, address: Address, message: m.Register, now: float) -> list[Action]:
         actions: list[Action] = []
         if address in self.workers:
-            self.workers[address].heard = now
+            known = self.workers[address]
+            known.heard, known.device = now, message.device
         else:
             for old in [a for a, w in self.workers.items() if w.slot == message.slot]:
                 actions += self._drop_worker(old)

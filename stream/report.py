@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+#: How the device of a worker begins that has, or had, a GPU and reduces on the CPU for now.
+IN_PLACE_OF_GPU = "cpu, in place of a GPU"
 Verdict = Literal["RECORDING", "DEGRADED", "IDLE", "NO DATA"]
 #: Stages of the path of a frame, in its order; ``spool`` exists only where an agent has one.
 STAGES = ("acquire", "spool", "send", "receive", "reduce", "write", "publish")
@@ -122,7 +124,7 @@ class WorkerReport:
     ready : bool
         Compiled, bound and known to the head.
     device : str
-        ``cpu`` or the name of a GPU.
+        ``cpu`` or the name of a GPU; begins with `IN_PLACE_OF_GPU` where the CPU stands in for one.
     rss_bytes : int
         Resident memory.
     trouble : str

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 class Reducer(Protocol):
     """Reduces the frames of one block into buffers of its own."""
 
+    @property
+    def instead(self) -> str:
+        """What it works on in place of the GPU that the worker has; empty where it is the worker's device."""
+        ...
+
     def begin(self, block: Block) -> None:
         """Start a block; what the buffers held is gone."""
         ...

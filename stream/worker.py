@@ -100,6 +100,10 @@ class _RunHere:
     received: int = 0
     previewed: float = 0.0
 
+    @property
+    def reducers(self) -> list[Reducer]:
+        return [*self.free, *(slot.reducer for slot in self.slots.values())]
+
 
 class Worker:
     """A worker of the tier.
@@ -346,7 +350,7 @@ class Worker:
     # --- telling the head ---
 
     def _report(self, now: float) -> None:
-        self._head.send(encode(m.Register(self.settings.worker, self.settings.slot, self.endpoint, self._device)))
+        self._head.send(encode(m.Register(self.settings.worker, self.settings.slot, self.endpoint, self._works_on())))
         self._resident.make_room()
         self._measure_queues(self._protocol.runs)
         trouble = next((h.writing.trouble for h in self._runs.values() if h.writing.trouble), "")
@@ -356,6 +360,10 @@ class Worker:
         rss, counts = self._resident.now(), (self._malformed, self._router.refused)
         limit = self.settings.memory_bytes
         self._head.send(encode(m.Stats(self.settings.worker, stages, rss, trouble, received, *counts, limit, waiting)))
+
+    def _works_on(self) -> str:
+        reducers = (reducer for here in self._runs.values() for reducer in here.reducers)
+        return next((reducer.instead for reducer in reducers if reducer.instead), self._device)
 
     def _measure_queues(self, runs: tuple[RunHere, ...]) -> None:
         """Count what waits: frames for a slot, frames in blocks that fill, frames in blocks that wait for the disk."""

@@ -71,9 +71,9 @@ class Event:
         assert self.recorded is not None
 
 
-def fake_cupy(devices=1):
+def fake_cupy(devices=1, fails=None):
     """Make a module; ``fails`` names what raises an error when it is called next, and which."""
-    fails = {}
+    fails = {} if fails is None else fails
 
     def call(name, result=None):
         if name in fails:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import shutil
 import subprocess
+import threading
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,6 +15,8 @@ import pytest
 from octostream.kernels.cuda_source import all_kernels, source
 from octostream.kernels.gpu_launches import STRUCTURES
 
+#: There is one emulated GPU in a process, and threads take turns at it.
+_TURN = threading.Lock()
 _HERE = Path(__file__).parent
 #: Unaligned access and signed overflow stop the kernel at once; so does a warning stop the build.
 _FLAGS = (
@@ -80,6 +83,7 @@ def run_kernel(kernel, grid, block, arguments, *, seed=0, library=None):
     values = [np.ascontiguousarray(a) for a in arguments]
     pointers = (ctypes.c_void_p * len(values))(*(v.ctypes.data for v in values))
     sizes = [(ctypes.c_uint * 3)(*(*size, 1, 1)[:3]) for size in (grid, block)]
-    error = (library or _library()).emulate(kernel.encode(), *sizes, seed, pointers)
+    with _TURN:
+        error = (library or _library()).emulate(kernel.encode(), *sizes, seed, pointers)
     if error is not None:
         raise EmulationError(f"{kernel}: {error.decode()}")

@@ -1,0 +1,75 @@
+"""A worker loses its GPU, or finds it full: the CPU takes over, an alarm says so, and every frame is in the store."""
+
+import os
+from pathlib import Path
+
+import pytest
+from octostream.api.alarms import LOST_GPU
+from octostream.kernels.lane_choice import FULL_GPU
+from octostream.sinks.verify import verify
+
+from .conftest import until
+from .test_faults import same_level0
+
+pytestmark = pytest.mark.system
+
+HERE = Path(__file__).parent
+#: 24 frames in stacks of 4: six blocks of a second at most; a frame is three launches.
+SOURCE = "simulated:size=24x40,z=4,t=6,seed=5,cells=2"
+FRAMES, LAUNCHES = 24, 3
+
+
+@pytest.fixture
+def on_gpu(serve, tmp_path):
+    """Start a service with one worker on the emulated GPU."""
+
+    def start(**told):
+        folder = tmp_path / "gpu"
+        folder.mkdir()
+        for name, text in told.items():
+            (folder / name).write_text(str(text))
+        path = os.pathsep.join(filter(None, [str(HERE / "emulated_gpu"), os.environ.get("PYTHONPATH", "")]))
+        return serve("--workers", "1", "--device", "gpu", env={"EMULATED_GPU": str(folder), "PYTHONPATH": path})
+
+    return start
+
+
+def record(command, service, name):
+    return command("acquire", SOURCE, "--to", service.ingest, "--rate", "4", "--name", name, "--json")
+
+
+def stored_whole(agent):
+    """Wait for the end of a recording, and see that nothing of it is missing; gives the store."""
+    assert agent.wait(90) == 0, agent.err
+    result = agent.json()
+    assert (result["status"], result["frames_stored"], result["frames_lost"]) == ("complete", FRAMES, 0)
+    report = verify(Path(result["store"]))
+    assert report.ok, report.problems
+    return result["store"]
+
+
+def told(service):
+    """Give the devices of the workers, and what the alarm about them says."""
+    report = (service.status() or {}).get("report") or {"workers": (), "alarms": ()}
+    return [w["device"] for w in report["workers"]], [a["text"] for a in report["alarms"] if a["name"] == "gpu_lost"]
+
+
+def alarm(service):
+    return until(lambda: told(service)[1], 60)
+
+
+def test_a_gpu_that_is_lost_in_a_block_costs_no_frame(on_gpu, command, tmp_path):
+    service = on_gpu(launches=LAUNCHES * 9 + 2)  # in the middle of the tenth frame, the second of its stack
+    until(lambda: "Made-up GPU, 80 GiB, compute capability 9.0" in told(service)[0])
+    assert told(service)[1] == []
+    lost = stored_whole(record(command, service, "lost"))
+    assert (tmp_path / "gpu" / "lost").exists()
+    assert alarm(service)[0].endswith(f"works on the {LOST_GPU}")
+    same_level0(lost, stored_whole(record(command, service, "after")))
+
+
+def test_a_full_gpu_is_an_alarm_and_costs_no_frame(on_gpu, command):
+    service = on_gpu(full="")
+    agent = record(command, service, "full")
+    assert alarm(service)[0].endswith(f"works on the {FULL_GPU}")
+    stored_whole(agent)
