@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
 from ..kernels.following import Follower
 from ..kernels.reduction import Reduction
 from ..sinks.commits import DamagedRecordError, read_commit
 from ..sinks.failure import said
+from ..sinks.layout import of_stage
+from ..sinks.part import DamagedPartError
+from ..sinks.recompute import held_frames
 from ..sinks.series import SeriesReader, SeriesWriter
 from ..stream.model import Block, Plan
 from ..stream.ranges import Ranges
@@ -21,6 +25,8 @@ from ..stream.tables import Rows
 
 #: Rows of so many time points are kept apart before they are joined.
 PARTS = 1000
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,7 @@ class RunFollower:
         self._follower = Follower(reduction)
         level = next(p for p in reduction.products if p.path == self._follower.level)
         self._level_yx = level.shape[-2:]
-        self._series = tuple(p for p in reduction.products if p.stage == "series")
+        self._series = of_stage(reduction.products, "series")
         self._reader = SeriesReader(store, plan, level)
         self._writer = SeriesWriter(store, plan, reduction.products)
         self._row = 0
@@ -140,20 +146,17 @@ class RunFollower:
         extent = (corner.extent[0], *self._plan.shape[1:3])
         images, present = np.zeros((*extent, *self._level_yx), np.uint16), np.zeros(extent, bool)
         for block in blocks:
-            where = _place(block)
-            present[where] = self._held(block)
-            images[where] = self._reader.read(block)
+            try:
+                held, image = self._held(block), self._reader.read(block)
+            except (DamagedRecordError, DamagedPartError) as error:  # or one block would keep its run open for ever
+                log.warning("block is followed as lost", run=str(self._store), block=block.number, why=str(error))
+                continue
+            present[_place(block)], images[_place(block)] = held, image
         return images, present
 
     def _held(self, block: Block) -> NDArray[np.bool_]:
-        held = np.zeros(block.count, bool)
         with said(f"read the commit record of block {block.number} of {self._store}"):
-            try:
-                commit = read_commit(self._store, block.number)
-            except DamagedRecordError:
-                return held.reshape(block.extent)
-        held[[frame.number - block.first for frame in commit.frames]] = True
-        return held.reshape(block.extent)
+            return held_frames(block, read_commit(self._store, block.number))
 
     def _write(self) -> None:
         while self._unwritten:
@@ -167,7 +170,7 @@ def row_bytes(plan: Plan, reduction: Reduction) -> int:
         return 0
     level = next(p for p in reduction.products if p.path == reduction.series[0].level)
     frames = plan.blocks.step[0] * plan.shape[1] * plan.shape[2]
-    made = [level, *(p for p in reduction.products if p.stage == "series")]
+    made = [level, *of_stage(reduction.products, "series")]
     # Twice what is made: the parts that are written are copies of it where a block is not a whole row.
     row = sum(2 * frames * int(np.prod(p.shape[-2:])) * np.dtype(p.dtype).itemsize for p in made)
     return row + sum(step.held_bytes for step in reduction.series)

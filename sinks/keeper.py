@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -27,6 +28,7 @@ from .growth import Extent, Growth, reach
 from .layout import DOT_FOLDER, array_metadata, array_path, group_metadata, levels, of_stage
 from .leftovers import remove_uncommitted, remove_unfinished
 from .ngff import Window
+from .part import DamagedPartError
 from .quarantine import Quarantine
 from .runfile import StoredRun, read_run
 from .sealfile import close_to_writers, is_closed, open_to_writers, read_sealed_ledger, write_ledger
@@ -261,7 +263,9 @@ class StoreKeeper:
     def _show(self, extent: Extent, shapes: Mapping[str, tuple[int, ...]], *, durable: bool) -> None:
         """Give every array its shape, values being there already; refresh the windows now and then."""
         if extent.length >= self._windows_due:
-            self._windows |= read_windows(self._store, self.run.plan, self.products, self._growth, extent, self._shared)
+            told = self._store, self.run.plan, self.products, self._growth, extent, self._shared
+            with suppress(DamagedPartError):  # `verify` names it; for its sake no run may stay open
+                self._windows |= read_windows(*told)
             self._windows_due = 2 * extent.length
         for product in self.products:
             metadata = array_metadata(self.run.plan, product, shapes[product.path])

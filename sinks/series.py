@@ -14,6 +14,7 @@ from .arrays import context, open_planned, write_whole
 from .durable import sync_above
 from .failure import said
 from .layout import array_path, of_stage, region, run_files
+from .part import read_part
 from .writer import PartsWriter
 
 
@@ -52,11 +53,13 @@ class SeriesReader:
 
         Raises
         ------
-        StoreError
+        DamagedPartError
             It is not there, or damaged.
+        StoreError
+            The disk is away; the same call may be repeated.
         """
-        with said(f"read level {self._level.path} of block {block.number} of {self.store}"):
-            return np.asarray(self._array[region(self._level, block)].read().result())
+        what = f"level {self._level.path} of block {block.number}"
+        return read_part(self.store, self._array, region(self._level, block), what)
 
 
 class SeriesWriter(PartsWriter):

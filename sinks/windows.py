@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from ..stream.model import Plan, Product
 from .arrays import open_planned
-from .failure import said
 from .growth import Extent, Growth
 from .layout import levels, region
 from .ngff import Window
+from .part import read_part
 
 #: Fractions of the pixels below and above which the display may saturate.
 LOW, HIGH = 0.005, 0.999
@@ -40,6 +40,13 @@ def read_windows(
     -------
     dict of int to (int, int)
         By channel number; without those of which nothing is stored.
+
+    Raises
+    ------
+    DamagedPartError
+        One of these blocks is damaged.
+    StoreError
+        The disk is away.
     """
     pyramid = [p for p in levels(products) if p.dtype in ("uint8", "uint16")]
     if not pyramid or not extent.length:
@@ -53,8 +60,8 @@ def read_windows(
         if block is not None:
             where = list(region(coarsest, block))
             where[1] = slice(c, c + 1)
-            with said(f"read {coarsest.path} of {store}"):
-                windows[c] = window_of(np.asarray(array[tuple(where)].read().result()))
+            part = read_part(store, array, tuple(where), f"level {coarsest.path} of block {block.number}")
+            windows[c] = window_of(part)
     return windows
 
 

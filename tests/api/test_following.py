@@ -10,10 +10,15 @@ from octostream.api.deriving import AGAIN_S, Deriving
 from octostream.api.following import RunFollower, row_bytes
 from octostream.api.recovery import recover_store
 from octostream.kernels.baseline_series import change_series_reference
+from octostream.kernels.following import Follower
 from octostream.kernels.recipe import Recipe
 from octostream.kernels.reduction import plan_reduction
 from octostream.sinks import series as series_module
+from octostream.sinks.arrays import context, open_planned
+from octostream.sinks.commits import record_file
 from octostream.sinks.keeper import StoreKeeper
+from octostream.sinks.layout import array_path, shard_file
+from octostream.sinks.runfile import run_file
 from octostream.sinks.verify import verify
 from octostream.sinks.writer import StoreWriter
 from octostream.stream.errors import StoreError
@@ -164,6 +169,50 @@ def test_a_disk_that_fails_is_asked_again_and_nothing_is_taken_twice(tmp_path, m
     run.keeper.seal((), tables)
     assert run.array("dff/0").tobytes() == expected[0].tobytes()
     assert run.array("moments/mean/0").tobytes() == expected[1].tobytes()
+
+
+@pytest.mark.parametrize("what", ["part flipped", "part gone", "part a folder", "record flipped"])
+def test_a_block_that_is_damaged_is_followed_as_lost_and_keeps_no_run_open(tmp_path, monkeypatch, what):
+    _, *expected = followed(tmp_path / "lost", range, missing={2})
+    run = Recorded(tmp_path / "damaged")
+    for number in range(len(run.plan.blocks)):
+        run.commit(number)
+    committed = Ranges.of(range(len(run.plan.blocks)))
+    level = next(p for p in run.reduction.products if p.path == "1")
+    record, part = record_file(run.store, 2), shard_file(run.store, run.plan, level, run.plan.blocks[2])
+    file = record if what == "record flipped" else part
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.unlink()
+    file.mkdir() if what == "part a folder" else None if what == "part gone" else file.write_bytes(content)
+    taken, real = [], Follower.take
+    monkeypatch.setattr(
+        Follower, "take", lambda self, t, images, there: taken.append((images, there)) or real(self, t, images, there)
+    )
+    follower = RunFollower(run.store, run.reduction)
+    assert not follower.advance(committed, always)
+    follower.finish(committed)
+    assert not all(there.all() for _, there in taken)
+    assert not any(images[~there].any() for images, there in taken)
+    for path, wanted in zip(("dff/0", "moments/mean/0"), expected, strict=True):
+        product = next(p for p in run.reduction.products if array_path(p) == path)
+        found = open_planned(run.store, run.plan, product, context(1)).read().result()
+        assert np.asarray(found).tobytes() == wanted.tobytes()
+
+
+def test_a_part_that_is_gone_with_its_disk_is_waited_for(tmp_path):
+    run = Recorded(tmp_path)
+    for number in range(len(run.plan.blocks)):
+        run.commit(number)
+    committed = Ranges.of(range(len(run.plan.blocks)))
+    follower = RunFollower(run.store, run.reduction)
+    away = run.store.rename(tmp_path / "away")
+    (run.store / ".octostream").mkdir(parents=True)
+    (away / ".octostream" / "commits").rename(run.store / ".octostream" / "commits")
+    with pytest.raises(StoreError, match="cannot read level 1 of block 0") as error:
+        follower.advance(committed, always)
+    assert type(error.value) is StoreError
+    assert not run_file(run.store).exists()
 
 
 def test_rows_are_joined_now_and_then_and_none_is_lost(tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from octostream.sinks.keeper import StoreKeeper
 from octostream.sinks.layout import array_path, of_stage, shard_file
+from octostream.sinks.part import DamagedPartError
 from octostream.sinks.series import SeriesReader
 from octostream.sinks.verify import verify
 from octostream.stream.errors import RecipeError, StoreError
@@ -133,11 +134,20 @@ def test_what_cannot_be_read_is_said_in_one_line(acquire, tmp_path):
     flip(shard(made, made.store, "1", 1))
     shard(made, made.store, "1", 2).unlink()
     for number in (1, 2):
-        with pytest.raises(StoreError, match=f"cannot read level 1 of block {number}") as error:
+        with pytest.raises(DamagedPartError, match=f"cannot read level 1 of block {number}") as error:
             reader.read(made.plan.blocks[number])
         assert "\n" not in str(error.value)
     with pytest.raises(ValueError, match="no level in counts"):
         SeriesReader(made.store, made.plan, product(made, "labels/foreground/0"))
+
+
+def test_a_damaged_part_keeps_no_run_from_being_sealed(acquire, tmp_path):
+    made = acquire(tmp_path, *PLANS["stacks"])
+    keeper = record_all(made, seal=False)
+    flip(shard(made, made.store, "1", len(made.plan.blocks) - 1))  # where the range is looked for that viewers show
+    assert keeper.seal([]).status == "complete"
+    (problem,) = verify(made.store).problems
+    assert "1/c/2/1/0/0/0 is damaged" in problem
 
 
 def test_nobody_writes_into_a_store_that_is_gone(acquire, tmp_path):

@@ -1,0 +1,53 @@
+"""Reading the parts of committed blocks: damage is told from a disk that is away."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import tensorstore as ts
+from numpy.typing import NDArray
+
+from ..stream.errors import StoreError
+from .failure import error_number, failure, said
+from .runfile import run_file
+
+#: What the system says where a shard is gone, or something else lies there; None: it can be read and not decoded.
+_DAMAGE: Final = {None, errno.ENOENT, errno.ENOTDIR, errno.EISDIR}
+
+
+class DamagedPartError(StoreError):
+    """A committed block's part is not what was written, or is gone: no later look will find it."""
+
+
+def read_part(store: Path, array: ts.TensorStore, where: tuple[slice, ...], what: str) -> NDArray[Any]:
+    """Read what committed blocks have of an array, whether readers can see it yet or not.
+
+    Parameters
+    ----------
+    store : Path
+    array : tensorstore.TensorStore
+        Opened with its planned bounds.
+    where : tuple of slice
+        In committed blocks.
+    what : str
+        For messages, as in "level 0 of block 3".
+
+    Raises
+    ------
+    DamagedPartError
+        It is not there, or damaged.
+    StoreError
+        The disk is away; the same call may be repeated.
+    """
+    try:
+        return np.asarray(array[where].read().result())
+    except ValueError as cause:
+        error = failure(f"read {what} of {store}", cause)
+        with said(f"look into {store}"):
+            there = run_file(store).exists()
+        if error_number(cause) not in _DAMAGE or not there:
+            raise error from cause
+        raise DamagedPartError(error.what, error.remedy) from cause
