@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -53,11 +54,15 @@ class Service:
         self.store = Store(data)
         self.sessions = Sessions(self.store, passwords or {}, lifetime_minutes, now)
         self._lifetime_minutes, self._max_entities, self._now = lifetime_minutes, max_entities, now
-        #: Whether nobody may do anything, root neither: a test orders it.
-        self.rights_lost = False
+        # Whether the call of this thread finds any rights; a test may order that it does not.
+        self._call = threading.local()
 
     def _now_ms(self) -> int:
         return int(self._now() * 1000)
+
+    @property
+    def _lost(self) -> bool:
+        return getattr(self._call, "lost", False)
 
     def access(self, session: str | None) -> Access:
         """Give the rights of a session's user.
@@ -67,16 +72,17 @@ class Service:
         IcatFault
             SESSION.
         """
-        return Access(self.store, self.sessions.user(session), self._now_ms, self.rights_lost)
+        return Access(self.store, self.sessions.user(session), self._now_ms, self._lost)
 
-    def call(self, operation: str, arguments: dict[str, Any]) -> str:
-        """Do what is asked; gives the content of the answer.
+    def call(self, operation: str, arguments: dict[str, Any], rights: bool = True) -> str:
+        """Do what is asked, with all rights lost if so ordered; gives the content of the answer.
 
         Raises
         ------
         IcatFault
             What ICAT would raise.
         """
+        self._call.lost = not rights
         return getattr(self, f"_{operation}")(**arguments)
 
     # --- about the service -----------------------------------------------------------------------------------------
@@ -97,7 +103,7 @@ class Service:
         return f"<return><friendly>Simple</friendly>{keys}<mnemonic>{MNEMONIC}</mnemonic></return>"
 
     def _getProperties(self, sessionId: str | None) -> str:  # noqa: N802, N803
-        if self.sessions.user(sessionId) != ROOT or self.rights_lost:
+        if self.sessions.user(sessionId) != ROOT or self._lost:
             raise IcatFault(INSUFFICIENT_PRIVILEGES, "user must be in rootUserNames")
         lines = (
             f"authn.list {MNEMONIC}",

@@ -5,24 +5,14 @@ from __future__ import annotations
 import icat
 import pytest
 from icat.query import Query
+from octostream.tests.icat_server.objects import dataset, parameter_type
 from octostream.tests.icat_server.schema import SCHEMA
-from octostream.tests.icat_server.seed import PASSWORDS, PROPOSAL
+from octostream.tests.icat_server.seed import PASSWORDS
 
 
 @pytest.fixture
 def client(icat_client):
     return icat_client("ingester")
-
-
-def investigation(client, visit="1"):
-    where = {"name": f"= '{PROPOSAL}'", "visitId": f"= '{visit}'"}
-    return client.assertedSearch(Query(client, "Investigation", conditions=where, includes=["facility"]))[0]
-
-
-def dataset(client, name="day 1", **fields):
-    inv = investigation(client)
-    kind = client.assertedSearch("SELECT t FROM DatasetType t WHERE t.name = 'raw'")[0]
-    return client.new("Dataset", name=name, investigation=inv, type=kind, complete=False, **fields)
 
 
 def test_a_client_starts_up_and_knows_all_entities(icat_server):
@@ -60,9 +50,7 @@ def test_who_cannot_say_who_he_is_gets_no_session(client, plugin, user, password
 
 
 def test_a_dataset_with_all_its_parts_is_created_in_one_call(client):
-    kind = client.new("ParameterType", name="uuid", units="none", valueType="STRING", applicableToDataset=True)
-    kind.facility = investigation(client).facility
-    kind.create()
+    kind = parameter_type(client)
     technique = client.new("Technique", name="light-sheet microscopy", pid="FBbi:00000369")
     technique.create()
     made = dataset(client)
