@@ -17,6 +17,16 @@ _NAMESPACE = uuid.UUID("5b1c2a0e-8f0c-4f57-9d0f-0d6f6b2f6c11")
 
 
 @dataclass(frozen=True)
+class Described:
+    """What the metadata of a run mean to a catalogue; the attributes are those of `RunFacts`."""
+
+    technique: str = ""
+    technique_pid: str = ""
+    sample: str = ""
+    parameters: tuple[tuple[str, str, str | float], ...] = ()
+
+
+@dataclass(frozen=True)
 class RunFacts:
     """A run as its catalogue entry describes it.
 
@@ -34,6 +44,12 @@ class RunFacts:
         What the frames come from.
     metadata : mapping
         What the operator gave.
+    technique, technique_pid : str
+        What the run is an example of, and its persistent id; empty where not known.
+    sample : str
+        Name of the sample; empty where not given.
+    parameters : tuple of (str, str, str or float)
+        What the metadata become in the catalogue: name, units, value.
     shape : tuple of int
         Planned (t, c, z, y, x).
     rate_hz, exposure_ms, z_um, y_um, x_um : float or None
@@ -66,6 +82,10 @@ class RunFacts:
     instrument: str
     source: str
     metadata: Mapping[str, str | float | int | bool]
+    technique: str
+    technique_pid: str
+    sample: str
+    parameters: tuple[tuple[str, str, str | float], ...]
     shape: tuple[int, ...]
     rate_hz: float | None
     exposure_ms: float | None
@@ -86,7 +106,7 @@ class RunFacts:
     reason: str = ""
 
     @classmethod
-    def of(cls, run: Run, report: RunReport, data: Path, software: str) -> Self:
+    def of(cls, run: Run, report: RunReport, data: Path, software: str, described: Described) -> Self:
         """Put together what the catalogue is told.
 
         Parameters
@@ -98,6 +118,8 @@ class RunFacts:
             Directory of the stores.
         software : str
             Version of octostream.
+        described : Described
+            What its metadata mean.
         """
         plan = run.plan
         return cls(
@@ -105,12 +127,13 @@ class RunFacts:
             run=run.id,
             name=run.name,
             investigation=run.investigation,
-            visit=report.visit,
+            visit=run.visit,
             store=run.store,
             location=Path(run.store).relative_to(data).as_posix(),
             instrument=run.instrument,
             source=plan.source,
             metadata=dict(plan.metadata),
+            **asdict(described),
             shape=plan.shape,
             rate_hz=plan.rate_hz,
             exposure_ms=plan.exposure_ms,
@@ -138,7 +161,8 @@ class RunFacts:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Read what `to_json` gave."""
-        return cls(**{**data, "shape": tuple(data["shape"])})
+        parameters = tuple((name, units, value) for name, units, value in data["parameters"])
+        return cls(**{**data, "shape": tuple(data["shape"]), "parameters": parameters})
 
 
 def identity(run: Run) -> str:

@@ -19,7 +19,8 @@ def facts_of(n: int = 0, **changes: object) -> RunFacts:
     run = run_of(n)
     known: dict[str, object] = dict(
         uuid=identity(run), run=run.id, name=run.name, investigation="inv", visit="1", store=run.store,
-        location=f"inv/1/{run.name}.ome.zarr", instrument="lattice", source=run.plan.source, metadata={},
+        location=f"inv/1/{run.name}.ome.zarr", instrument="lattice", source=run.plan.source, metadata={}, technique="",
+        technique_pid="", sample="", parameters=(),
         shape=run.plan.shape, rate_hz=100.0, exposure_ms=9.5, z_um=0.5, y_um=0.1, x_um=0.1, recipe=run.recipe,
         keep_raw=True, software="0.1.0", host="here", opened_ns=run.opened_ns, expected=6,
     )  # fmt: skip

@@ -2,7 +2,7 @@ import json
 import sqlite3
 
 import pytest
-from octostream.sinks.catalogue.facts import RunFacts
+from octostream.sinks.catalogue.facts import Described, RunFacts
 from octostream.sinks.catalogue.intent import Intent
 from octostream.sinks.catalogue.outbox import Outbox, Registered
 from octostream.sinks.registry import Registry
@@ -32,14 +32,18 @@ def waiting(outbox):
 
 
 def test_facts_survive_their_json_whatever_was_typed():
-    facts = facts_of(metadata={"sample": 'O\'Brien \\ "ü" 漢', "depth_um": 1.5, "live": True})
+    facts = facts_of(
+        parameters=(("na", "", 1.1), ("buffer", "N/A", "'x'")),
+        metadata={"sample": 'O\'Brien \\ "ü" 漢', "depth_um": 1.5, "live": True},
+    )
     assert RunFacts.from_json(json.loads(json.dumps(facts.to_json()))) == facts
 
 
 def test_facts_are_those_of_the_run_and_its_report(tmp_path):
     run, report = run_of(3, str(tmp_path / "inv/1/run3.ome.zarr")), report_of(3, stored=4, lost=2, sealed_ns=9)
-    facts = RunFacts.of(run, report, tmp_path, "0.1.0")
+    facts = RunFacts.of(run, report, tmp_path, "0.1.0", Described(sample="fish"))
     assert (facts.location, facts.stored, facts.lost, facts.ended_ns) == ("inv/1/run3.ome.zarr", 4, 2, 9)
+    assert (facts.sample, facts.technique) == ("fish", "")
     assert facts.uuid == facts_of(3).uuid != facts_of(4).uuid
 
 

@@ -1,0 +1,195 @@
+"""The datasets of a run in ICAT: made once, known as ours by their identity, brought up to date as often as needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import icat
+
+from . import description as d
+from .facts import RunFacts
+from .failures import ParkedError
+from .inventory import Inventory, Shard, Size
+from .lookup import Lookup
+from .settings import CatalogueSettings
+from .text import checked, literal
+from .vocabulary import IDENTITY, datafile_format, dataset_type, instrument, technique
+
+#: Datafiles are created so many at a time: one call stays well below what a server takes.
+BATCH = 100
+_INCLUDE = "INCLUDE o.investigation, o.type, o.sample, o.parameters AS p, p.type"
+
+
+class Datasets:
+    """The datasets that runs have in one ICAT.
+
+    Parameters
+    ----------
+    lookup : Lookup
+    settings : CatalogueSettings
+    """
+
+    def __init__(self, lookup: Lookup, settings: CatalogueSettings) -> None:
+        self._lookup = lookup
+        self._client = lookup.client
+        self._settings = settings
+
+    def ensure(self, facts: RunFacts, part: d.Part, status: str) -> Any:
+        """Give the dataset of a run, with its parameters; made where there is none.
+
+        Dataset, parameters, technique and instrument are created by one call, so there is all of it or nothing,
+        whatever becomes of the answer.
+
+        Raises
+        ------
+        ParkedError
+            The investigation is not there, or has a dataset of this name that is not ours.
+        """
+        inv = self._lookup.investigation(facts.investigation, facts.visit)
+        found = self._named(inv, d.dataset_name(facts, part))
+        if found is None:
+            # Where it exists after all, by a call whose answer was lost or by somebody else, turns out below.
+            with suppress(icat.ICATObjectExistsError):
+                self._new(inv, facts, part, status).create()
+            if (found := self._named(inv, d.dataset_name(facts, part))) is None:
+                raise icat.SearchResultError(f"the dataset of run {facts.run} cannot be seen, though it was made")
+        if _identity(found) != d.identity(facts, part):
+            what = f"the investigation has a dataset {found.name!r} already, and it is not of this run"
+            raise ParkedError(what, "rename or remove it in ICAT, then octostream catalogue retry")
+        return found
+
+    def describe(self, dataset: Any, parameters: Sequence[d.Parameter]) -> None:
+        """Let the parameters of a dataset have these values; others that it has stay."""
+        reference = self._client.new("Dataset", id=dataset.id)  # the dataset itself would lead in circles
+        there = {(p.type.name, p.type.units): p for p in dataset.parameters}
+        missing = []
+        for parameter in parameters:
+            kind = parameter.kind
+            known = there.get((kind.name, kind.units))
+            if known is None:
+                missing.append(self._parameter(parameter, dataset=reference))
+            elif _value(known) != parameter.value:
+                setattr(known, _attribute(parameter.value), parameter.value)
+                known.dataset = reference
+                known.update()
+        if missing:
+            self._client.createMany(missing)
+
+    def update(self, dataset: Any, facts: RunFacts, size: Size, *, complete: bool) -> None:
+        """Bring the dataset itself up to date: all at once, so that whoever finds it complete finds it whole."""
+        wanted = {
+            "complete": complete,
+            "description": d.summary(facts),
+            "endDate": d.when(facts.ended_ns),
+            "fileSize": size.nbytes,
+            "fileCount": size.files,
+        }
+        if all(getattr(dataset, name) == value for name, value in wanted.items()):
+            return
+        for name, value in wanted.items():
+            setattr(dataset, name, value)
+        dataset.truncateRelations(keepInstRel=True)
+        dataset.update()
+
+    def files(self, dataset: Any, facts: RunFacts, part: d.Part, inventory: Inventory) -> None:
+        """Let a dataset have its Datafiles: the store, or each shard of raw frames where the settings say so."""
+        if part == "raw" and self._settings.raw_shards:
+            self._shards(dataset, facts, inventory.shards)
+            return
+        name = d.location(facts, part).rpartition("/")[2] if part == "reduced" else "raw/0"
+        self._file(dataset, facts, name, d.location(facts, part), inventory.sizes[part].nbytes)
+
+    def _file(self, dataset: Any, facts: RunFacts, name: str, where: str, nbytes: int) -> None:
+        query = f"SELECT o FROM Datafile o JOIN o.dataset AS d WHERE d.id = {dataset.id} AND o.name = {literal(name)}"
+        found = self._client.search(query + " INCLUDE o.dataset, o.datafileFormat")
+        if not found:
+            with suppress(icat.ICATObjectExistsError):
+                self._datafile(dataset, facts, name, where, nbytes).create()
+        elif found[0].fileSize != nbytes:
+            found[0].fileSize, found[0].datafileModTime = nbytes, d.when(facts.ended_ns or facts.last_frame_ns)
+            found[0].update()
+
+    def _shards(self, dataset: Any, facts: RunFacts, shards: Sequence[Shard]) -> None:
+        """Create the Datafiles that are missing; each batch is there as a whole or not at all."""
+        names = self._client.search(f"SELECT o.name FROM Datafile o JOIN o.dataset AS d WHERE d.id = {dataset.id}")
+        missing = [shard for shard in shards if shard.name not in set(names)]
+        for first in range(0, len(missing), BATCH):
+            batch = missing[first : first + BATCH]
+            folder = facts.location
+            self._client.createMany(
+                [self._datafile(dataset, facts, s.name, f"{folder}/{s.name}", s.nbytes) for s in batch]
+            )
+
+    def remove(self, facts: RunFacts) -> None:
+        """Take the datasets of a run that never began out of ICAT; what is not ours, or complete, stays."""
+        inv = self._lookup.investigation(facts.investigation, facts.visit)
+        for part in d.parts(facts):
+            found = self._named(inv, d.dataset_name(facts, part))
+            if found is not None and _identity(found) == d.identity(facts, part) and not found.complete:
+                self._client.delete(found)
+
+    def _named(self, investigation: Any, name: str) -> Any | None:
+        found = self._client.search(
+            f"SELECT o FROM Dataset o JOIN o.investigation AS i WHERE i.id = {investigation.id}"
+            f" AND o.name = {literal(name)} {_INCLUDE}"
+        )
+        return found[0] if found else None
+
+    def _new(self, investigation: Any, facts: RunFacts, part: d.Part, status: str) -> Any:
+        settings, lookup, new = self._settings, self._lookup, self._client.new
+        dataset = new(
+            "Dataset",
+            name=checked(d.dataset_name(facts, part), 255, "the name of the run"),
+            investigation=investigation,
+            type=lookup.get(dataset_type(settings.raw_type if part == "raw" else settings.reduced_type)),
+            complete=False,
+            location=checked(d.location(facts, part), self._location_limit(), "the path of the store"),
+            description=d.summary(facts),
+            startDate=d.when(facts.opened_ns),
+        )
+        if facts.sample and (sample := lookup.sample(investigation, checked(facts.sample, 255, "the sample"))):
+            dataset.sample = sample
+        dataset.parameters = [self._parameter(p) for p in d.parameters(facts, part, status)]
+        if name := facts.instrument or settings.instrument:
+            dataset.datasetInstruments = [new("DatasetInstrument", instrument=lookup.get(instrument(name)))]
+        if facts.technique_pid:
+            kind = lookup.get(technique(facts.technique, facts.technique_pid))
+            dataset.datasetTechniques = [new("DatasetTechnique", technique=kind)]
+        return dataset
+
+    def _location_limit(self) -> int:
+        """Give how long a location may be: schemas before 6.2 have 255 characters."""
+        return 511 if self._client.apiversion >= "6.2" else 255
+
+    def _parameter(self, parameter: d.Parameter, **relations: Any) -> Any:
+        value = parameter.value
+        if isinstance(value, str):
+            checked(value, 4000, f"the parameter {parameter.kind.name}")
+        kind = self._lookup.get(parameter.kind.needed)
+        return self._client.new("DatasetParameter", type=kind, **{_attribute(value): value}, **relations)
+
+    def _datafile(self, dataset: Any, facts: RunFacts, name: str, where: str, nbytes: int) -> Any:
+        return self._client.new(
+            "Datafile",
+            dataset=self._client.new("Dataset", id=dataset.id),
+            name=checked(name, 255, "the name of the file"),
+            location=checked(where, self._location_limit(), "the path of the store"),
+            fileSize=nbytes,
+            datafileFormat=self._lookup.get(datafile_format()),
+            datafileCreateTime=d.when(facts.opened_ns),
+            datafileModTime=d.when(facts.ended_ns or facts.last_frame_ns or facts.opened_ns),
+        )
+
+
+def _attribute(value: str | float) -> str:
+    return "stringValue" if isinstance(value, str) else "numericValue"
+
+
+def _value(parameter: Any) -> Any:
+    return parameter.stringValue if parameter.numericValue is None else parameter.numericValue
+
+
+def _identity(dataset: Any) -> str | None:
+    return next((p.stringValue for p in dataset.parameters if p.type.name == IDENTITY.name), None)
