@@ -11,7 +11,6 @@ They need pytest, or anything that runs methods called ``test_…``, and Hypothe
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -19,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..stream.tables import Rows
-from .contract_runs import Case, Outcome, cases, run
+from .contract_checks import Comparison, equal, equal_rows, same, says_what_it_is
+from .contract_runs import Case, cases, run
 from .lane_steps import LANE
 from .recipe import Recipe
 from .reduction import Reduction, plan_reduction
-from .step import Step
+from .step import Planned, Step
 
 
 class StepContract:
@@ -41,8 +41,10 @@ class StepContract:
         Least (z, y, x) of a run that it takes.
     examples : int
         Runs that are tried for each promise.
-    rtol : float
+    rtol, atol : float
         Within which floats agree with the reference; whole numbers are equal.
+    not_compared : sequence of str
+        What the reference does not give: paths of products, ``tables/NAME`` of tables.
     """
 
     step: ClassVar[Step]
@@ -51,6 +53,8 @@ class StepContract:
     smallest: ClassVar[tuple[int, int, int]] = (1, 1, 1)
     examples: ClassVar[int] = 15
     rtol: ClassVar[float] = 1e-5
+    atol: ClassVar[float] = 0.0
+    not_compared: ClassVar[Sequence[str]] = ()
 
     def reference(
         self, raw: NDArray[np.uint16], level0: NDArray[np.uint16], present: NDArray[np.bool_]
@@ -69,21 +73,14 @@ class StepContract:
         Returns
         -------
         mapping
-            Arrays by product path, columns by table name; what is not in it is not compared.
+            Arrays by product path, columns by table name (or ``tables/NAME``): every product and table that the step
+            announces, but those in `not_compared`.
         """
         return {}
 
     def test_it_says_what_it_is(self) -> None:
         """Name, kind and summary can be shown; every parameter has a valid default and one line of help."""
-        step = self.step
-        assert re.fullmatch(r"[a-z][a-z0-9_]*", step.name), f"the name {step.name!r} is no plain word"
-        assert step.kind in ("map", "stack", "fold"), f"{step.kind} is no kind of step that acts on blocks"
-        for what, text in {"summary": step.summary, **{p.name: p.help for p in step.declared.values()}}.items():
-            assert text, f"{what} is not explained"
-            assert text.isprintable(), f"what explains {what} is not one line"
-        for parameter in step.declared.values():
-            taken = parameter.kind.accept(parameter.default)
-            assert taken == parameter.default, f"the default of {parameter.name} is not what it may be"
+        says_what_it_is(self.step, ("map", "stack", "fold"), "acts on blocks")
 
     def test_products_and_tables_are_what_was_announced(self) -> None:
         """Paths, shapes and types of arrays; columns, types and frame numbers of tables."""
@@ -101,7 +98,7 @@ class StepContract:
             reducer, first = reduction.reducer(), run(reduction, case)
             for other in (case.inverted(), case):
                 last = run(reduction, other, reducer)
-            _same(last, first, "what came before changed the result")
+            same(last, first, "what came before changed the result")
 
         self._for_cases(holds)
 
@@ -110,7 +107,7 @@ class StepContract:
 
         def holds(case: Case) -> None:
             reduction = self.reduction(case)
-            _same(run(reduction, case), run(reduction, case.in_order()), "the order of arrival changed the result")
+            same(run(reduction, case), run(reduction, case.in_order()), "the order of arrival changed the result")
 
         self._for_cases(holds)
 
@@ -119,7 +116,7 @@ class StepContract:
 
         def holds(case: Case) -> None:
             whole = case.in_one_block()
-            _same(run(self.reduction(case), case), run(self.reduction(whole), whole), "the blocks changed the result")
+            same(run(self.reduction(case), case), run(self.reduction(whole), whole), "the blocks changed the result")
 
         self._for_cases(holds)
 
@@ -137,11 +134,11 @@ class StepContract:
                 if product.path in own and product.axes.startswith("tc"):
                     there = whole if product.axes[2] == "z" and "z" not in product.own else whole.all(2)
                     kept, everything_kept = (made.arrays[product.path][there] for made in (some, everything))
-                    _equal(kept, everything_kept, f"{product.path} of other frames")
+                    equal(kept, everything_kept, f"{product.path} of other frames")
             numbers = np.flatnonzero(whole)
             for name in some.tables:
                 rows, all_rows = (_of_frames(made.tables[name], numbers) for made in (some, everything))
-                _equal_rows(rows, all_rows, f"table {name} of other frames")
+                equal_rows(rows, all_rows, f"table {name} of other frames")
 
         self._for_cases(holds)
 
@@ -158,23 +155,19 @@ class StepContract:
                 return
             got, expected = run(reduction, case), run(without, case)
             for path in set(expected.arrays) - {product.path for product in own.products}:
-                _equal(got.arrays[path], expected.arrays[path], f"{path}, which is not the step's,")
+                equal(got.arrays[path], expected.arrays[path], f"{path}, which is not the step's,")
 
         self._for_cases(holds)
 
     def test_it_agrees_with_the_reference(self) -> None:
-        """Whole numbers are equal, floats agree within `rtol`."""
+        """Whole numbers are equal, floats agree within `rtol` and `atol`; nothing that the step makes is left out."""
+        comparison = Comparison(self.not_compared, self.rtol, self.atol)
 
         def holds(case: Case) -> None:
             level0 = run(self.reduction(case, with_step=False), case).arrays["0"]
             got = run(self.reduction(case), case)
-            for name, expected in self.reference(case.raw_present, level0, case.present).items():
-                if not isinstance(expected, Mapping):
-                    self._close(got.arrays[name], expected, name)
-                    continue
-                assert set(expected) <= set(got.tables[name]), f"columns of {name}: {sorted(got.tables[name])}"
-                for column, values in expected.items():
-                    self._close(got.tables[name][column], np.asarray(values), f"{name}.{column}")
+            reference = self.reference(case.raw_present, level0, case.present)
+            comparison.agree(got, reference, self._own(self.reduction(case)))
 
         self._for_cases(holds)
 
@@ -189,8 +182,8 @@ class StepContract:
         extra = [(self.step, self.step.parameters(**self.parameters))] if with_step and not fused else []
         return plan_reduction(recipe, case.plan, extra=extra)
 
-    def _own(self, reduction: Reduction) -> Any:
-        return reduction.lane if self.step.plan is None else reduction.steps[-1]
+    def _own(self, reduction: Reduction) -> Planned:
+        return Planned(reduction.lane.products) if self.step.plan is None else reduction.steps[-1]
 
     def _for_cases(self, holds: Callable[[Case], None]) -> None:
         from hypothesis import HealthCheck, given, settings  # the package does without where nothing is tested
@@ -198,30 +191,7 @@ class StepContract:
         few = settings(max_examples=self.examples, deadline=None, suppress_health_check=[HealthCheck.too_slow])
         few(given(cases(self.smallest, whole_stacks=self.step.kind == "stack"))(holds))()
 
-    def _close(self, got: NDArray[Any], expected: NDArray[Any], what: str) -> None:
-        assert got.shape == expected.shape, f"{what} has the shape {got.shape}, the reference {expected.shape}"
-        tolerance = self.rtol if got.dtype.kind == "f" else 0
-        np.testing.assert_allclose(got, expected, rtol=tolerance, atol=0, err_msg=f"{what} is not as the reference")
-
 
 def _of_frames(rows: Rows, numbers: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
     keep = np.isin(rows["frame"], numbers)
     return {name: values[keep] for name, values in rows.items()}
-
-
-def _same(got: Outcome, expected: Outcome, why: str) -> None:
-    assert got.arrays.keys() == expected.arrays.keys(), why
-    for path, array in expected.arrays.items():
-        _equal(got.arrays[path], array, f"{why}: {path}")
-    for name, rows in expected.tables.items():
-        _equal_rows(got.tables[name], rows, f"{why}: table {name}")
-
-
-def _equal_rows(got: Rows, expected: Rows, what: str) -> None:
-    for column, values in expected.items():
-        _equal(got[column], values, f"{what}, column {column},")
-
-
-def _equal(got: NDArray[Any], expected: NDArray[Any], what: str) -> None:
-    same = got.shape == expected.shape and np.array_equal(got, expected, equal_nan=got.dtype.kind == "f")
-    assert same, f"{what} differs"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..stream.model import Block, Plan, Product
-from ..stream.tables import Rows
+from ..stream.tables import Rows, Table
 from .reduction import BlockReducer, Reduction
 
 #: What frames hold: anything, nothing, all there is, falling counts (differences wrap), little light, both ends.
-_CONTENTS: Final = ("any", "dark", "full", "falling", "low", "ends")
+CONTENTS: Final = ("any", "dark", "full", "falling", "low", "ends")
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,13 @@ class Outcome:
         Whole arrays by product path.
     tables : dict
         All rows by table.
+    summaries : dict
+        Rows of the tables that need those of the whole run.
     """
 
     arrays: dict[str, NDArray[Any]]
     tables: dict[str, Rows]
+    summaries: dict[str, Rows]
 
 
 def cases(smallest: tuple[int, int, int], *, whole_stacks: bool) -> Any:
@@ -109,17 +112,30 @@ def cases(smallest: tuple[int, int, int], *, whole_stacks: bool) -> Any:
         rng = np.random.default_rng(seed)
         present = rng.random(sizes[:3]) >= missing
         limit = max(few, sizes[2]) if whole_stacks else few
-        return Case(_frames(sizes, content, rng), present, limit, seed)
+        return Case(counts(sizes, content, rng), present, limit, seed)
 
     def span(least: int, extra: int) -> st.SearchStrategy[int]:
         return st.integers(least, least + extra)
 
     sizes = st.tuples(span(1, 2), span(1, 1), span(z, 3), span(y, 12) | st.just(y), span(x, 20) | st.just(x))
-    contents, seeds = st.sampled_from(_CONTENTS), st.integers(0, 2**32 - 1)
+    contents, seeds = st.sampled_from(CONTENTS), st.integers(0, 2**32 - 1)
     return st.builds(make, sizes, contents, seeds, span(1, 12), st.sampled_from([0.0, 0.3, 1.0]))
 
 
-def _frames(shape: tuple[int, ...], content: str, rng: np.random.Generator) -> NDArray[np.uint16]:
+def counts(shape: tuple[int, ...], content: str, rng: np.random.Generator) -> NDArray[np.uint16]:
+    """Make up counts.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    content : str
+        One of `CONTENTS`.
+    rng : Generator
+
+    Returns
+    -------
+    uint16 (shape)
+    """
     made: dict[str, Callable[[], NDArray[np.uint16]]] = {
         "dark": lambda: np.zeros(shape, np.uint16),
         "full": lambda: np.full(shape, 65535, np.uint16),
@@ -173,7 +189,13 @@ def run(reduction: Reduction, case: Case, reducer: BlockReducer | None = None) -
             rows.setdefault(name, []).append({column: values.copy() for column, values in columns.items()})
         parts.append((block, copies))
     whole = {product.path: _whole(product, parts, case.present) for product in products}
-    return Outcome(whole, {name: _joined(found) for name, found in rows.items()})
+    tables = {name: _joined(found) for name, found in rows.items()}
+    summaries = reduction.summaries(tables)
+    announced = {table.name: table for table in reduction.tables}
+    assert not set(summaries) & set(tables), f"rows of {sorted(set(summaries) & set(tables))} come twice"
+    for name, columns in summaries.items():
+        check_columns(announced, name, columns)
+    return Outcome(whole, tables, summaries)
 
 
 def _check_arrays(products: list[Product], block: Block, made: Any) -> None:
@@ -188,17 +210,22 @@ def _check_arrays(products: list[Product], block: Block, made: Any) -> None:
 
 def _check_tables(reduction: Reduction, block: Block, tables: Any) -> None:
     announced = {table.name: table for table in reduction.tables}
-    assert set(tables) <= set(announced), f"rows of {sorted(tables)}, announced {sorted(announced)}"
     for name, rows in tables.items():
-        columns = {column.name: column.dtype for column in announced[name].columns}
-        made = {column: values.dtype.name for column, values in rows.items()}
-        assert made == columns, f"table {name} has the columns {made}, and {columns} were announced"
-        assert next(iter(columns)) == "frame", f"the first column of table {name} is not frame"
-        assert len({values.shape for values in rows.values()}) == 1, f"columns of table {name} differ in length"
+        check_columns(announced, name, rows)
         frame = rows["frame"]
         inside = frame.size == 0 or (frame.min() >= block.first and frame.max() <= block.last)
         assert inside, f"table {name} has frames outside of its block"
-        assert (np.diff(frame) >= 0).all(), f"rows of table {name} are not in frame order"
+
+
+def check_columns(announced: Mapping[str, Table], name: str, rows: Rows) -> None:
+    """See that rows have the columns and types that their table was announced with, and lie in the order of frames."""
+    assert name in announced, f"rows of {name}, announced {sorted(announced)}"
+    columns = {column.name: column.dtype for column in announced[name].columns}
+    made = {column: values.dtype.name for column, values in rows.items()}
+    assert made == columns, f"table {name} has the columns {made}, and {columns} were announced"
+    assert next(iter(columns)) == "frame", f"the first column of table {name} is not frame"
+    assert len({values.shape for values in rows.values()}) == 1, f"columns of table {name} differ in length"
+    assert (np.diff(rows["frame"]) >= 0).all(), f"rows of table {name} are not in frame order"
 
 
 def _joined(parts: list[Rows]) -> Rows:

@@ -7,6 +7,7 @@ import pytest
 from octostream.api.commands.recipes import app
 from octostream.kernels import plugin
 from octostream.kernels.contract import StepContract
+from octostream.kernels.series_contract import SeriesContract
 from octostream.kernels.steps import step_names
 from typer.main import get_command
 
@@ -38,6 +39,8 @@ def test_every_step_says_what_it_computes():
 def test_every_promise_and_constructor_is_listed():
     promises = {promise for promise in dir(StepContract) if promise.startswith("test_")}
     assert {codes(cell)[0] for cell, _ in table(PAGE, "promise")} == promises
+    promises = {promise for promise in dir(SeriesContract) if promise.startswith("test_")}
+    assert {codes(cell)[0] for cell, _ in table(PAGE, "promise of a series")} == promises
     made = {word for word in dir(plugin) if word.endswith("_step")}
     assert {codes(cell)[0] for cell, *_ in table(PAGE, "constructor")} == made
 
@@ -56,7 +59,8 @@ def example():
     return space
 
 
-def test_its_reduction_keeps_the_contract(example):
-    contract = example["TestDeskew"]()
+@pytest.mark.parametrize("test", ["TestDeskew", "TestProjections"])
+def test_its_reductions_keep_the_contract(example, test):
+    contract = example[test]()
     for promise in [word for word in dir(contract) if word.startswith("test_")]:
         getattr(contract, promise)()

@@ -63,12 +63,21 @@ def keeps(contract):
         getattr(contract, promise)()
 
 
-def test_a_good_step_passes():
-    def reference(self, raw, level0, present):
-        means = raw.reshape(present.size, -1).mean(axis=1)[present.reshape(-1)]
-        return {"probe": level0} if present.all() else {"probe": {"frame": np.flatnonzero(present), "mean": means}}
+def right(self, raw, level0, present):
+    """Give the product and the table, which have one name."""
+    means = raw.reshape(present.size, -1).mean(axis=1)[present.reshape(-1)]
+    return {"probe": level0, "tables/probe": {"frame": np.flatnonzero(present), "mean": means}}
 
-    keeps(contract(reference=reference))
+
+def test_a_good_step_passes():
+    keeps(contract(reference=right))
+
+
+def test_what_is_named_as_not_compared_may_be_left_out():
+    def image(self, raw, level0, present):
+        return {"probe": level0}
+
+    keeps(contract(reference=image, not_compared=("tables/probe",)))
 
 
 class Forgets(Reducer):
@@ -148,6 +157,11 @@ class OutOfRange(Parameters):
     n: int = declared(3, Whole("", 5), "how many")
 
 
+def changed(how):
+    return lambda *told: how(right(*told))
+
+
+AGREES = "test_it_agrees_with_the_reference"
 ANNOUNCED = "test_products_and_tables_are_what_was_announced"
 BROKEN = [
     ("test_it_says_what_it_is", {"parameters": Unexplained}),
@@ -164,19 +178,31 @@ BROKEN = [
     ("test_the_cut_into_blocks_does_not_matter", {"reducer": Cuts}),
     ("test_frames_that_never_came_change_nothing_else", {"reducer": Mixes}),
     ("test_it_leaves_alone_what_is_not_its_own", {"reducer": Writes}),
-    ("test_it_agrees_with_the_reference", {"reference": lambda self, raw, level0, present: {"probe": level0 + 1}}),
+    (AGREES, {"reference": changed(lambda made: made | {"probe": made["probe"] + 1})}),
+    (AGREES, {"reference": changed(lambda made: made | {"probe": made["probe"][0]})}),
     (
-        "test_it_agrees_with_the_reference",
-        {"reference": lambda self, raw, level0, present: {"probe": {"mean": np.zeros(99)}}},
+        AGREES,
+        {"reference": changed(lambda made: made | {"tables/probe": {**made["tables/probe"], "mean": np.zeros(99)}})},
     ),
-    ("test_it_agrees_with_the_reference", {"reference": lambda self, raw, level0, present: {"probe": {"sum": raw}}}),
+    (
+        AGREES,
+        {"reference": changed(lambda made: made | {"tables/probe": {**made["tables/probe"], "sum": np.zeros(9)}})},
+    ),
+    (AGREES, {"reference": changed(lambda made: made | {"tables/probe": {"mean": made["tables/probe"]["mean"]}})}),
+    (AGREES, {"reference": changed(lambda made: made | {"else": made["probe"]})}),
+    (AGREES, {"reference": changed(lambda made: made | {"tables/else": made["tables/probe"]})}),
+    (AGREES, {"reference": changed(lambda made: {"probe": made["probe"]})}),
+    (AGREES, {"reference": changed(lambda made: {"probe": made["tables/probe"]})}),
+    # Nobody wrote one, and nothing is left.
+    (AGREES, {}),
+    (AGREES, {"not_compared": ("probe", "tables/probe")}),
 ]
 
 
 @pytest.mark.parametrize(("promise", "how"), BROKEN)
 def test_a_broken_promise_is_noticed(promise, how):
     with pytest.raises((AssertionError, ValueError)):
-        getattr(contract(examples=60, **how), promise)()
+        getattr(contract(**{"examples": 60, "reference": StepContract.reference, **how}), promise)()
 
 
 def test_a_default_out_of_range_is_noticed():

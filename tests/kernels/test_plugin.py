@@ -53,7 +53,7 @@ class TestFrameStepOfLevel0(StepContract):
     step = frame_step("top", "brightest", np.max, [Column("max", "uint16", "count", "highest")], of="level 0")
 
     def reference(self, raw, level0, present):
-        return {"top": {"max": level0[present].max((1, 2))}}
+        return {"top": {"frame": np.flatnonzero(present), "max": level0[present].max((1, 2))}}
 
 
 class TestImageStep(StepContract):
