@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from ..sinks.catalogue.settings import CatalogueSettings
 from ..stream.errors import UsageError
 from ..stream.link import host_of
 
@@ -30,7 +31,9 @@ class Settings(BaseSettings):
     the later ones win.
     """
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="OCTOSTREAM_", env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix="OCTOSTREAM_", env_ignore_empty=True, env_nested_delimiter="__"
+    )
 
     data: Path = Field(Path("octostream-data"), description="Directory of the stores and of the run registry.")
     http: str = Field("127.0.0.1:8642", description="Address of the page and of the HTTP interface, HOST:PORT.")
@@ -56,6 +59,10 @@ class Settings(BaseSettings):
     keys_dir: Path | None = Field(None, description="Folder of the tier's keys; DATA/.octostream/keys if not given.")
     worker_port: int = Field(
         0, ge=0, le=65535, description="Port of the first worker, the others take the next ones; 0 takes free ports."
+    )
+
+    catalogue: CatalogueSettings | None = Field(
+        None, description="The facility's ICAT, a table of its own; without it runs are in the local registry alone."
     )
 
     @field_validator("http")
@@ -122,4 +129,4 @@ class Settings(BaseSettings):
             raise UsageError(f"setting {name!r}: {first['msg']}", remedy) from error
         except ValueError as error:
             raise UsageError(f"settings file {config} is not TOML ({error})", "correct it") from error
-        return cls.model_construct(**made.model_dump())
+        return cls.model_construct(**{name: getattr(made, name) for name in cls.model_fields})

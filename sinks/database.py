@@ -11,7 +11,7 @@ from typing import Any
 
 from ..stream.errors import NoSpaceError, StoreError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 #: How long a statement waits for another process to finish its own, seconds.
 BUSY_S = 10.0
 
@@ -45,11 +45,18 @@ CREATE TABLE outbox (
 CREATE INDEX outbox_by_due ON outbox (state, due_ns, seq);
 CREATE TABLE registered (
     run TEXT PRIMARY KEY,
+    facts TEXT NOT NULL,
     datasets TEXT NOT NULL,
     complete INTEGER NOT NULL,
     at_ns INTEGER NOT NULL,
     lag_s REAL
 ) STRICT;
+CREATE TABLE investigation (
+    name TEXT NOT NULL,
+    visit TEXT NOT NULL,
+    PRIMARY KEY (name, visit)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE investigations_asked (asked_ns INTEGER NOT NULL) STRICT;
 """
 
 

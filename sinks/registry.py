@@ -13,7 +13,7 @@ from ..stream.clock import wall_ns
 from ..stream.errors import NameRefusedError, StoreError
 from ..stream.report import RunReport, run_report
 from .catalogue.intent import Intent
-from .catalogue.outbox import write_intents
+from .catalogue.outbox import write_intents, write_removal
 from .database import Database
 
 
@@ -83,14 +83,10 @@ class Registry:
                 raise StoreError(f"run {run.id} is not in the registry {self.path}", "add it first")
             write_intents(execute, intents, wall_ns())
 
-    def remove(self, run_id: str, intents: Sequence[Intent] = ()) -> None:
+    def remove(self, run_id: str) -> None:
         """Forget a run that never began, so that its name is free again; an unknown id changes nothing.
 
-        Parameters
-        ----------
-        run_id : str
-        intents : sequence of Intent
-            What the catalogue is to be told of it, as `update`.
+        Where the catalogue was told of it, it is told that the run is not there, too.
 
         Raises
         ------
@@ -99,7 +95,7 @@ class Registry:
         """
         with self._database.change("remove a run from") as execute:
             execute("DELETE FROM run WHERE id = ?", (run_id,))
-            write_intents(execute, intents, wall_ns())
+            write_removal(execute, run_id, wall_ns())
 
     def get(self, run_id: str) -> RunReport | None:
         """Give one run; None where it is not known."""

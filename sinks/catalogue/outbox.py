@@ -88,6 +88,25 @@ def write_intents(
         )
 
 
+def write_removal(execute: Callable[[str, tuple[Any, ...]], Sequence[tuple[Any, ...]]], run: str, now_ns: int) -> None:
+    """Write, within a change of the registry, that a run never began; nothing where the catalogue heard nothing of it.
+
+    Parameters
+    ----------
+    execute : callable
+        Of `Database.change`.
+    run : str
+    now_ns : int
+        Wall clock.
+    """
+    known = execute(
+        "SELECT facts FROM outbox WHERE run = ? UNION ALL SELECT facts FROM registered WHERE run = ? LIMIT 1",
+        (run, run),
+    )
+    if known:
+        write_intents(execute, [Intent("removed", _facts(known[0][0]))], now_ns)
+
+
 class Outbox:
     """The intents that wait, in the file of the registry.
 
@@ -145,14 +164,9 @@ class Outbox:
             execute("DELETE FROM outbox WHERE seq = ?", (entry.seq,))
             execute("DELETE FROM registered WHERE run = ?", (run,))
             if registered is not None:
-                row = (
-                    run,
-                    json.dumps(dict(registered.datasets)),
-                    registered.complete,
-                    registered.at_ns,
-                    registered.lag_s,
-                )
-                execute("INSERT INTO registered VALUES (?, ?, ?, ?, ?)", row)
+                facts, datasets = json.dumps(entry.intent.facts.to_json()), json.dumps(dict(registered.datasets))
+                row = (run, facts, datasets, registered.complete, registered.at_ns, registered.lag_s)
+                execute("INSERT INTO registered VALUES (?, ?, ?, ?, ?, ?)", row)
 
     def again(self, entry: Entry, due_ns: int, reason: str) -> None:
         """Try an entry again, not before a time."""
@@ -195,5 +209,9 @@ class Outbox:
 
 def _entry(row: tuple[Any, ...]) -> Entry:
     seq, kind, facts, state, written_ns, due_ns, attempts, reason, remedy = row
-    intent = Intent(cast("Kind", kind), RunFacts.from_json(json.loads(facts)))
+    intent = Intent(cast("Kind", kind), _facts(facts))
     return Entry(seq, intent, state, written_ns, due_ns, attempts, reason, remedy)
+
+
+def _facts(text: str) -> RunFacts:
+    return RunFacts.from_json(json.loads(text))

@@ -58,8 +58,20 @@ def test_an_intent_is_written_with_its_run_or_not_at_all(registry, outbox):
     with pytest.raises(TypeError):
         registry.update(report_of(0, stored=6), [Intent("sealed", broken)])
     assert registry.get(report_of(0).id).stored == 1
-    registry.remove(report_of(0).id, [Intent("removed", facts_of(0))])
-    assert waiting(outbox) == [("0", "removed", "queued")]
+
+
+def test_the_catalogue_hears_of_a_removal_where_it_heard_of_the_run(registry, outbox):
+    for n in (0, 1, 2):
+        registry.add(report_of(n))
+    for n in (0, 1):
+        registry.update(report_of(n), [Intent("opened", facts_of(n))])
+    entry = outbox.claim(0, LEASE)
+    outbox.delivered(entry, Registered({"reduced": 1}, complete=False, at_ns=1))
+    for n in (0, 1, 2):
+        registry.remove(report_of(n).id)
+    assert [(e.intent.kind, e.intent.facts) for e in outbox.entries()] == [
+        ("removed", facts_of(0)), ("removed", facts_of(1)),
+    ]  # fmt: skip
 
 
 def test_of_a_run_one_entry_goes_after_the_other_and_runs_do_not_wait_for_one_another(outbox):
