@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from ..sinks.keeper import StoreKeeper
 from ..stream.clock import monotonic_s
 from ..stream.errors import StoreError
 from ..stream.ranges import Ranges
-from ..stream.tables import Rows
+from ..stream.tables import Derived, Rows
 from .background import Background
 from .following import RunFollower
 from .last_tables import last_tables
@@ -26,6 +28,41 @@ TURN_S = 0.5
 log = structlog.get_logger()
 
 
+@dataclass
+class _Followed:
+    """A run, and what follows it: made in the threads that use it, for that may take long, and may fail.
+
+    What failed once is not asked again: nobody knows what it has taken.
+    """
+
+    store: Path
+    reduction: Reduction
+    follower: RunFollower | None = None
+    broken: Exception | None = None
+
+    def advance(self, committed: Ranges, going_on: Callable[[], bool]) -> bool:
+        with self._going() as follower:
+            return follower.advance(committed, going_on)
+
+    def finish(self, committed: Ranges) -> Mapping[str, Rows]:
+        with self._going() as follower:
+            return follower.finish(committed)
+
+    @contextmanager
+    def _going(self) -> Iterator[RunFollower]:
+        if self.broken is not None:
+            raise self.broken
+        try:
+            if self.follower is None:
+                self.follower = RunFollower(self.store, self.reduction)
+            yield self.follower
+        except StoreError:
+            raise
+        except Exception as error:
+            self.broken = error
+            raise
+
+
 class Deriving:
     """Follows the open runs whose recipes have series; every call returns at once.
 
@@ -36,37 +73,33 @@ class Deriving:
     """
 
     def __init__(self, wake: Callable[[], None]) -> None:
-        self._reductions: dict[str, Reduction] = {}
-        self._followers: dict[str, RunFollower] = {}
+        self._runs: dict[str, _Followed] = {}
         self._due: dict[str, float] = {}
-        self._broken: set[str] = set()
         self._troubles: dict[str, str] = {}
         self._stopping = False
         self._background: Background[bool] = Background("derive", wake)
 
     def add(self, run: str, store: Path, reduction: Reduction) -> None:
         """Follow one more run, if its recipe has series; remember what to do at its end."""
-        self._reductions[run] = reduction
-        if reduction.series:
-            self._followers[run] = RunFollower(store, reduction)
-            self._due[run] = 0.0
+        self._runs[run] = _Followed(store, reduction)
+        self.look(run)
 
     def look(self, run: str) -> None:
         """Have a run followed further soon: more of it is committed."""
-        if run in self._followers and run not in self._broken:
+        if self._runs[run].reduction.series and not self._runs[run].broken:
             self._due.setdefault(run, 0.0)
 
     def turn(self, now: float, committed: Mapping[str, Ranges]) -> None:
         """Hand out the work that is due; ``now`` in monotonic seconds, ``committed`` the durable blocks by run."""
         for run in [r for r, due in self._due.items() if now >= due and r not in self._background and r in committed]:
             del self._due[run]
-            self._background.ask(run, partial(self._advance, self._followers[run], committed[run]))
+            self._background.ask(run, partial(self._advance, self._runs[run], committed[run]))
 
     def take(self, now: float) -> Iterator[str]:
         """Give the runs that were followed; a series that fails is left alone, its run goes on without it."""
         for outcome in self._background.take():
             run, error = outcome.key, outcome.error
-            if run not in self._followers:
+            if run not in self._runs:
                 continue
             self._troubles[run] = "" if error is None else str(error)
             if isinstance(error, StoreError):
@@ -81,7 +114,7 @@ class Deriving:
         """Tell whether a run is being followed at this moment: then nobody else may touch its follower."""
         return run in self._background
 
-    def finish(self, keeper: StoreKeeper) -> Mapping[str, Rows]:
+    def finish(self, keeper: StoreKeeper) -> Derived:
         """Follow a run to its end, in the thread that seals it.
 
         Parameters
@@ -92,23 +125,15 @@ class Deriving:
         Returns
         -------
         mapping
-            Rows of the tables that are known only now; none where there are none, or where a step fails.
+            Rows of the tables that are known only now; None for those that a step failed to make.
 
         Raises
         ------
         StoreError
             The same call may be repeated.
         """
-        run = keeper.run.id
-        if run in self._broken:
-            return {}
-        try:
-            return last_tables(keeper, self._reductions[run], self._followers.get(run))
-        except StoreError:
-            raise
-        except Exception as error:  # noqa: BLE001 - a reduction that fails must not keep a run from being sealed
-            self._give_up(run, error)
-            return {}
+        followed = self._runs[keeper.run.id]
+        return last_tables(keeper, followed.reduction, followed.finish)
 
     def trouble(self, run: str) -> str:
         """Say why a run is not followed further at present; empty where nothing is wrong."""
@@ -116,8 +141,7 @@ class Deriving:
 
     def forget(self, run: str) -> None:
         """Follow a run no longer."""
-        self._broken.discard(run)
-        for of_runs in (self._reductions, self._followers, self._due, self._troubles):
+        for of_runs in (self._runs, self._due, self._troubles):
             of_runs.pop(run, None)
 
     def close(self, seconds: float) -> None:
@@ -126,10 +150,9 @@ class Deriving:
         self._background.close(seconds)
 
     def _give_up(self, run: str, error: Exception) -> None:
-        self._broken.add(run)
         self._troubles[run] = f"its series failed, it is recorded without them: {error!r}"
         log.error("the series of a run failed", run=run, why=repr(error))
 
-    def _advance(self, follower: RunFollower, committed: Ranges) -> bool:
+    def _advance(self, followed: _Followed, committed: Ranges) -> bool:
         until = monotonic_s() + TURN_S
-        return follower.advance(committed, lambda: not self._stopping and monotonic_s() < until)
+        return followed.advance(committed, lambda: not self._stopping and monotonic_s() < until)

@@ -25,7 +25,6 @@ from ..stream.ledger import Ledger, joined
 from ..stream.model import Block, Commit, Frame, Loss
 from ..stream.tools import Writer
 from ..stream.writing import Job, write_block
-from .following import RunFollower
 from .last_tables import last_tables
 from .offline_input import Input
 from .offline_store import RESERVE_BYTES, OfflineStore
@@ -113,8 +112,7 @@ def reduce_offline(
         Likewise; the blocks under way were finished.
     """
     losses = _reduce_blocks(frames, reduction, store, workers, progress)
-    follower = RunFollower(Path(store.keeper.run.store), reduction) if reduction.series else None
-    return store.keeper.seal(losses, last_tables(store.keeper, reduction, follower))
+    return store.keeper.seal(losses, last_tables(store.keeper, reduction))
 
 
 def _reduce_blocks(

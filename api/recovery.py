@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,14 +13,13 @@ from ..sinks.keeper import StoreKeeper
 from ..sinks.names import data_folders
 from ..sinks.recover import RecoverReport, recover
 from ..sinks.registry import Registry
-from ..sinks.runfile import load_run, read_run
+from ..sinks.runfile import read_run
 from ..stream.clock import wall_ns
 from ..stream.errors import RecipeError, UsageError
 from ..stream.report import RunReport
-from ..stream.tables import Rows
-from .following import RunFollower
+from ..stream.tables import Derived
 from .last_tables import last_tables
-from .planned import reduction_of
+from .planned import reduction_of, reduction_without_maps
 from .run_account import RunAccount, sustained_hz
 from .service import lock_data
 from .stored_runs import registry_file
@@ -74,15 +73,14 @@ def _without_service(data: Path | None) -> Iterator[None]:
         yield
 
 
-def _derive(store: Path) -> Mapping[str, Rows]:
+def _derive(store: Path) -> Derived:
     """Make anew what follows from the committed blocks; nothing where a step of the recipe is not installed here."""
-    run, _, maps = load_run(store)
+    keeper = StoreKeeper.reopen(store)
     try:
-        reduction = reduction_of(run, maps)
+        reduction = reduction_without_maps(keeper.run)
     except RecipeError:
         return {}
-    follower = RunFollower(store, reduction) if reduction.series else None
-    return last_tables(StoreKeeper.reopen(store), reduction, follower)
+    return last_tables(keeper, reduction)
 
 
 def _enter(data: Path, store: Path, report: RecoverReport) -> None:

@@ -56,25 +56,6 @@ class Reduction:
     products: tuple[Product, ...]
     tables: tuple[Table, ...]
 
-    def summaries(self, tables: Mapping[str, Rows]) -> dict[str, Rows]:
-        """Make the rows that need those of the whole run.
-
-        Parameters
-        ----------
-        tables : mapping
-            Rows of all blocks by table, in frame order.
-
-        Returns
-        -------
-        dict
-            Rows of further tables, by name.
-        """
-        made: dict[str, Rows] = {}
-        for step in self.steps:
-            if step.summary:
-                made |= step.summary({table.name: tables[table.name] for table in step.tables if table.name in tables})
-        return made
-
     def reducer(self, device: Device | None = None) -> BlockReducer:
         """Allocate the buffers for one block; several reducers of one reduction may work in different threads.
 

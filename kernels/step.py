@@ -209,6 +209,22 @@ class Planned:
     passes_on: str = ""
     held_bytes: int = 0
 
+    def sum_up(self, tables: Mapping[str, Rows]) -> Mapping[str, Rows]:
+        """Make the rows that need those of the whole run.
+
+        Parameters
+        ----------
+        tables : mapping
+            Rows of all blocks by table, in frame order.
+
+        Returns
+        -------
+        mapping
+            Rows of further tables, by name; none where the step has no summary.
+        """
+        own = {table.name: tables[table.name] for table in self.tables if table.name in tables}
+        return self.summary(own) if self.summary else {}
+
 
 @dataclass(frozen=True)
 class Step:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..stream.errors import StoreError
 from ..stream.ledger import Ledger, Status
 from ..stream.model import Commit, Loss, Product, Run
-from ..stream.tables import Rows, Table
+from ..stream.tables import Derived, Table
 from .account import account, frames_of, unreadable
 from .arrays import context
 from .attributes import inner_groups, root_attributes
@@ -30,12 +30,13 @@ from .leftovers import remove_uncommitted, remove_unfinished
 from .ngff import Window
 from .part import DamagedPartError
 from .quarantine import Quarantine
+from .recorded import Recorded, recorded
 from .runfile import StoredRun, read_run
 from .sealfile import close_to_writers, is_closed, open_to_writers, read_sealed_ledger, write_ledger
-from .tables import recorded_rows, write_tables
+from .tables import not_derived, write_tables
 from .windows import read_windows
 
-_NO_ROWS: Final[Mapping[str, Rows]] = MappingProxyType({})
+_NO_ROWS: Final[Derived] = MappingProxyType({})
 
 
 class StoreKeeper:
@@ -181,7 +182,7 @@ class StoreKeeper:
         with said(f"close {self._store}"):
             close_to_writers(self._store)
 
-    def seal(self, losses: Sequence[Loss], tables: Mapping[str, Rows] = _NO_ROWS) -> Ledger:
+    def seal(self, losses: Sequence[Loss], tables: Derived = _NO_ROWS) -> Ledger:
         """Finish the run: account for every frame, show all that is stored, close the store to writers.
 
         The commit records decide what is stored. What blocks without a record left behind is removed, so that a lost
@@ -193,8 +194,8 @@ class StoreKeeper:
             What is known of frames that are not stored.
         tables : mapping
             What was derived, by table and column: whole tables, or columns that complete those of the commit records
-            (as `recorded_rows` gives them, in their order). What an earlier seal was given stays where this one has
-            nothing in its place.
+            (as `recorded` gives them, in their order). What an earlier seal was given stays where this one has nothing
+            in its place. None: it could not be derived, and the store says so.
 
         Returns
         -------
@@ -230,9 +231,9 @@ class StoreKeeper:
             sync(store / DOT_FOLDER)
         return ledger
 
-    def recorded_rows(self, table: Table) -> Rows:
-        """Give all rows that the commit records have of a table, in the order of their frames."""
-        return recorded_rows(table, intact_commits(self._store))
+    def recorded(self, tables: Container[str]) -> Recorded:
+        """Give what the commit records say, with all rows that they have of some tables."""
+        return recorded(self.tables, tables, intact_commits(self._store))
 
     def _count(self, commits: Iterable[Commit]) -> None:
         for commit in commits:
@@ -258,6 +259,8 @@ class StoreKeeper:
             self._replace(array_path(product), nothing, durable=True)
         for file in derived_files(self._store, self._stored_run):
             remove_durably(file)
+        for path in not_derived(self._store, self.tables):
+            remove_durably(self._store / path / "zarr.json")
         self._derivation = Derivation(self._store, self.run.plan, self.products)
 
     def _show(self, extent: Extent, shapes: Mapping[str, tuple[int, ...]], *, durable: bool) -> None:
@@ -276,9 +279,13 @@ class StoreKeeper:
             self._replace(path, metadata, durable=True)
 
     def _write_root(self, status: Status, stored: int, lost: int) -> None:
-        missing = () if status == "recording" else self._derivation.missing(self._growth, self._growth.final)
+        missing = [] if status == "recording" else self._not_derived()
         attributes = root_attributes(self._stored_run, status, stored, lost, self._windows, missing)
         self._replace("", group_metadata(attributes), durable=status != "recording")
+
+    def _not_derived(self) -> list[str]:
+        products = self._derivation.missing(self._growth, self._growth.final)
+        return [*products, *not_derived(self._store, self.tables)]
 
     def _replace(self, path: str, metadata: dict[str, Any], *, durable: bool) -> None:
         """Replace a ``zarr.json`` at once. While the run goes on the old one would do as well after a power cut."""

@@ -6,7 +6,7 @@ import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from ..stream.errors import StoreError, UsageError
 from ..stream.ledger import Ledger, Status
 from ..stream.model import Block, Loss
 from ..stream.ranges import Ranges
-from ..stream.tables import Rows
+from ..stream.tables import Derived
 from ..stream.tools import Reducer
 from .account import frames_of
 from .attributes import inner_groups
@@ -33,6 +33,7 @@ from .recover_run import Reduce, described
 from .runfile import StoredRun, load_maps, maps_folder, product_to_json
 from .sealfile import close_to_writers, is_closed, ledger_file, salvage_ledger
 from .tables import FOLDER as TABLES
+from .tables import not_derived
 from .verify_store import Findings, Progress, examine, read_records
 
 #: Why a frame is lost of which nothing but its absence is known.
@@ -77,7 +78,7 @@ class RecoverReport:
 
 
 #: Takes a store whose committed blocks are right, writes what is derived from them, and gives the rows of tables.
-Derive = Callable[[Path], Mapping[str, Rows]]
+Derive = Callable[[Path], Derived]
 
 
 def recover(
@@ -167,7 +168,7 @@ class _Recovery:
         tables = self._derived(found, ledger)
         StoreKeeper.reopen(self.store).seal(self._losses(ledger), tables)
 
-    def _derived(self, found: Findings, ledger: Ledger | None) -> Mapping[str, Rows]:
+    def _derived(self, found: Findings, ledger: Ledger | None) -> Derived:
         """Have derived anew what is not there, or was made from frames that are lost now."""
         plan, products = self.plan, self.stored_run.products
         commits, _ = read_records(self.store, self.stored_run)
@@ -182,6 +183,7 @@ class _Recovery:
         for commit in commits.values():
             growth.add(commit.block, reach(plan, (f.number for f in commit.frames)))
         missing = Derivation(self.store, plan, products).missing(growth, growth.final)
+        missing += not_derived(self.store, self.stored_run.tables)
         rows = any((problem.file or problem.text).startswith(f"{TABLES}/") for problem in found.problems)
         return self._derive(self.store) if stale or missing or rows or not ledger else {}
 

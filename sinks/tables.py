@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..stream.errors import StoreError
 from ..stream.model import Commit
-from ..stream.tables import Column, Rows, Table
+from ..stream.tables import Column, Derived, Rows, Table
 from .arrays import context, open_array, open_published, write_whole
 from .durable import json_bytes, make_folders, remove_durably, sync, write_durably
 from .layout import TABLE_CHUNK, group_metadata, table_metadata
@@ -86,23 +86,32 @@ def in_order(rows: Rows) -> Rows:
     return {name: np.asarray(column)[order] for name, column in rows.items()}
 
 
-def recorded_rows(table: Table, commits: Iterable[Commit]) -> dict[str, NDArray[Any]]:
-    """Give all rows that commits have of a table, in the order in which the table of a sealed store has them.
+def check_rows(table: Table, count: int, rows: Rows) -> None:
+    """See that derived columns make a table, or complete the rows that the commit records have of it.
 
     Parameters
     ----------
     table : Table
-    commits : iterable of Commit
-        In order of blocks.
+    count : int
+        Rows that the commit records have.
+    rows : mapping
+        By column.
+
+    Raises
+    ------
+    ValueError
+        They do not.
     """
-    found = [in_order(commit.tables[table.name]) for commit in commits if commit.tables.get(table.name)]
-    names = [column for column in table.columns if all(column.name in rows for rows in found)]
-    return {c.name: np.concatenate([*(rows[c.name] for rows in found), np.empty(0)]).astype(c.dtype) for c in names}
+    lengths = {len(column) if column.ndim == 1 else -1 for column in map(np.asarray, rows.values())}
+    numbers = all(np.asarray(column).dtype.kind in "biuf" for column in rows.values())
+    known = rows.keys() <= {column.name for column in table.columns}
+    fits = lengths <= {count} if count or "frame" not in rows else len(lengths) == 1
+    if not (known and numbers and fits) or -1 in lengths:
+        what = f"{sorted(rows)} with {sorted(lengths)} rows do not complete the {count} rows of table {table.name}"
+        raise ValueError(what)
 
 
-def write_tables(
-    store: Path, tables: Sequence[Table], commits: Callable[[], Iterable[Commit]], given: Mapping[str, Rows]
-) -> None:
+def write_tables(store: Path, tables: Sequence[Table], commits: Callable[[], Iterable[Commit]], given: Derived) -> None:
     """Write every table as the group ``tables/NAME``; values first, then the metadata that make them visible.
 
     A column that is given is taken as it is, and so is one that was given to an earlier seal; all others come with the
@@ -114,7 +123,7 @@ def write_tables(
     commits : callable
         Gives the commits in order of blocks; asked twice.
     given : mapping
-        What was derived, by table and column.
+        What was derived, by table and column; None where that failed, which the table says from then on.
 
     Raises
     ------
@@ -124,7 +133,8 @@ def write_tables(
     if not tables:
         return
     counts = _count(tables, commits())
-    sheets = [Sheet(table, _given(store, table, counts[table.name], given.get(table.name, {}))) for table in tables]
+    sheets = [Sheet(table, _given(store, table, counts[table.name], given.get(table.name) or {})) for table in tables]
+    failed = {*not_derived(store, tables)} - {*_paths(given)} | {*_paths(n for n in given if given[n] is None)}
     arrays = {table.name: _planned(store, table) for table in tables}
     for commit in commits():
         for sheet in sheets:
@@ -133,9 +143,15 @@ def write_tables(
     for sheet in sheets:
         sheet.complete()
         _write(sheet, arrays[sheet.table.name], last=True)
-        _describe(store, sheet)
+        _describe(store, sheet, failed=f"{FOLDER}/{sheet.table.name}" in failed)
     write_durably(store / FOLDER / "zarr.json", json_bytes(group_metadata({})))
     sync(store)
+
+
+def not_derived(store: Path, tables: Iterable[Table]) -> list[str]:
+    """Give the paths of the tables of a sealed store that say of themselves that they could not be derived."""
+    failed = (table for table in tables if _read(store / FOLDER / table.name) == table_group(table, failed=True))
+    return _paths(table.name for table in failed)
 
 
 def described_at(store: Path, table: Table, column: str) -> Path:
@@ -189,11 +205,7 @@ def _count(tables: Sequence[Table], commits: Iterable[Commit]) -> dict[str, int]
 
 def _given(store: Path, table: Table, count: int, given: Rows) -> Rows:
     """Give the columns of a table that do not come with the commits."""
-    known = {column.name for column in table.columns}
-    lengths = {len(column) for column in given.values()}
-    if not given.keys() <= known or len(lengths) > 1 or (count and lengths - {count}):
-        what = f"{sorted(given)} with {sorted(lengths)} rows do not complete the {count} rows of table {table.name}"
-        raise ValueError(what)
+    check_rows(table, count, given)
     if given:
         return given if count else in_order(given)
     earlier = read_columns(store, table, DERIVED)
@@ -216,7 +228,7 @@ def _write(sheet: Sheet, arrays: Mapping[str, ts.TensorStore], *, last: bool) ->
             write_whole([(arrays[name], (slice(first, first + TABLE_CHUNK),), whole)])
 
 
-def _describe(store: Path, sheet: Sheet) -> None:
+def _describe(store: Path, sheet: Sheet, *, failed: bool) -> None:
     group = store / FOLDER / sheet.table.name
     for column in sheet.table.columns:
         folder = group / column.name
@@ -227,9 +239,20 @@ def _describe(store: Path, sheet: Sheet) -> None:
             remove_durably(file)
         if (folder / "c").is_dir():
             sync(folder)
-    write_durably(group / "zarr.json", json_bytes(table_group(sheet.table)))
+    write_durably(group / "zarr.json", json_bytes(table_group(sheet.table, failed=failed)))
 
 
-def table_group(table: Table) -> dict[str, Any]:
-    """Give the ``zarr.json`` of a table's group."""
-    return group_metadata({"meaning": table.meaning})
+def table_group(table: Table, *, failed: bool) -> dict[str, Any]:
+    """Give the ``zarr.json`` of a table's group; one that could not be derived says so."""
+    return group_metadata({"meaning": table.meaning, **({"not_derived": True} if failed else {})})
+
+
+def _paths(names: Iterable[str]) -> list[str]:
+    return [f"{FOLDER}/{name}" for name in names]
+
+
+def _read(folder: Path) -> object:
+    try:
+        return json.loads((folder / "zarr.json").read_bytes())
+    except (OSError, ValueError):
+        return None

@@ -27,6 +27,7 @@ from .problem import Problem
 from .recompute import as_text
 from .runfile import StoredRun
 from .sealfile import is_closed, ledger_file, read_sealed_ledger, salvage_ledger
+from .tables import not_derived
 from .verify_blocks import BlockVerifier
 from .verify_metadata import check_arrays, check_groups, check_maps, check_table
 from .verify_tables import check_tables
@@ -99,7 +100,7 @@ def examine(store: Path, stored_run: StoredRun, progress: Progress | None = None
     problems += _check_blocks(store, stored_run, commits, sealed=sealed, goes_on=goes_on, progress=show)
     windows = _windows(store, stored_run, growth, growth.final) if sealed else None
     shown = ledger or (account(plan, frames_of(commits.values())) if sealed else None)
-    missing = derivation.missing(growth, growth.final) if shown else []
+    missing = [*derivation.missing(growth, growth.final), *not_derived(store, stored_run.tables)] if shown else []
     problems += check_groups(store, stored_run, shown, windows, missing)
     if sealed:
         checks += ["files", "frames table", *(f"table {t.name}" for t in stored_run.tables), "ledger"]

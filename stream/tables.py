@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 #: The rows of one table by column, all of one length.
 Rows = Mapping[str, NDArray[Any]]
+#: Rows that were derived from committed blocks, by table; None where that failed.
+Derived = Mapping[str, Rows | None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -268,6 +268,23 @@ def test_a_series_that_fails_costs_its_run_nothing_but_itself(tmp_path, deriving
     assert run.keeper.seal(()).status == "incomplete"
 
 
+def test_what_makes_a_series_is_not_called_by_the_loop_and_may_fail(tmp_path, deriving, monkeypatch):
+    run = Recorded(tmp_path)
+    run.commit(0)
+    threads = []
+
+    def no_room(*_):
+        threads.append(threading.current_thread().name)
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(Follower, "__init__", no_room)
+    deriving.add("id", run.store, run.reduction)
+    deriving.turn(0.0, {"id": Ranges.of([0])})
+    assert soon(deriving) == ["id"]
+    assert "no room" in deriving.trouble("id")
+    assert threads == ["derive"]
+
+
 def test_a_disk_that_refuses_is_asked_again_later(tmp_path, deriving, monkeypatch):
     run = Recorded(tmp_path)
     run.commit(0)

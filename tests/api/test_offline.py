@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xxhash
+import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from octostream.api import offline
@@ -206,6 +207,14 @@ def test_a_defect_of_the_input_is_not_swallowed(tmp_path):
 
     with pytest.raises(MemoryError, match="no room"):
         reduce(replace(frames, read=read), tmp_path / "a.ome.zarr", 2)
+
+
+def test_a_step_that_fails_costs_what_it_makes_and_no_seal(tmp_path, monkeypatch):
+    monkeypatch.setattr("octostream.kernels.following.Follower.take", lambda *_: 1 / 0)
+    store = tmp_path / "a.ome.zarr"
+    assert reduce(six_blocks(), store, overrides=("drift=true", "drift.max_shift=2")).status == "complete"
+    assert verify(store).problems == ()
+    assert zarr.open_group(store, mode="r").attrs["octostream"]["not_derived"] == ["tables/drift"]
 
 
 # --- what is refused ------------------------------------------------------------------------------------------------

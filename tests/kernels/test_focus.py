@@ -243,7 +243,7 @@ def test_the_step_measures_every_frame_whatever_comes_when(shape, kind, seed, bl
     for column, name in enumerate(Sharpness._fields):
         assert np.array_equal(rows[name], expected[:, column], equal_nan=True)
     assert same(run(overrides, frames, lost=lost, block_frames=block_frames), got)
-    (name,) = got.reduction.summaries(got.tables)
+    (name,) = got.reduction.steps[0].sum_up(got.tables)
     assert name == "focus_trend"
     assert not got.tables[name]["frame"].size
 
@@ -276,7 +276,7 @@ def test_a_stage_that_drifts_is_seen_in_every_plane():
     blurs = [0.6, 0.6, 0.6, 1.2, 2.4]
     frames = np.stack([np.stack([scene(blur), scene(blur + 1)]) for blur in blurs])[:, None]
     got = run(["focus=true", "focus.window=3", "focus.psf=2"], frames)
-    trend = got.reduction.summaries(got.tables)["focus_trend"]["trend"].reshape(5, 2)
+    trend = got.reduction.steps[0].sum_up(got.tables)["focus_trend"]["trend"].reshape(5, 2)
     assert np.isnan(trend[0]).all()
     assert (abs(trend[1:3]) < 1e-6).all()
     assert (trend[3] < -0.05).all()

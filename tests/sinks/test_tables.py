@@ -18,12 +18,14 @@ from octostream.sinks import tables as tables_of
 from octostream.sinks.checked import digest
 from octostream.sinks.commits import DamagedRecordError, commit_from_bytes, commit_to_bytes, record_file
 from octostream.sinks.keeper import StoreKeeper
+from octostream.sinks.recorded import recorded
 from octostream.sinks.recover import recover
 from octostream.sinks.runfile import read_run
 from octostream.sinks.tables import Sheet
 from octostream.sinks.verify import verify
 from octostream.stream.errors import StoreError
 from octostream.stream.model import Commit
+from octostream.stream.ranges import Ranges
 from octostream.stream.tables import Column, Table
 
 from .damaged import PLANS, again, flip, no_reduction, record_all, tree
@@ -120,7 +122,10 @@ def test_a_sealed_store_has_every_row_in_the_order_of_frames(acquire, ram, plan,
             assert found[name][:].tobytes() == values.tobytes()
             assert found[name].metadata.dimension_names == ("row",)
         assert verify(made.store).ok
-        rows = keeper.recorded_rows(made.tables[0])
+        there = keeper.recorded({"focus"})
+        assert set(there.blocks) == set(keeper.committed())
+        assert there.counts == {"focus": len(expected(made, held)["frame"]), "drift": 0}
+        rows = there.rows["focus"]
         assert all(rows[name].tobytes() == values.tobytes() for name, values in expected(made, held).items())
 
 
@@ -239,3 +244,13 @@ def test_a_record_that_is_made_again_has_its_rows(sealed):
     assert all(rows[n].tobytes() == v.tobytes() for n, v in sealed.commit(1).tables["focus"].items())
     assert column(sealed, "focus", "entropy")[:].tobytes() == expected(sealed)["entropy"].tobytes()
     again(sealed.store)
+
+
+def test_rows_of_the_records_keep_every_bit():
+    table = Table("t", (Column("frame", "uint64", "", ""), Column("ns", "int64", "ns", "")))
+    commits = [Commit(k, (), (), "w", 1, 2, 3, (), {"t": {"frame": [k], "ns": [2**62 + k]}}) for k in range(2)]
+    commits = [replace(c, tables={"t": {n: np.array(v, np.int64) for n, v in c.tables["t"].items()}}) for c in commits]
+    found = recorded([table], {"t"}, commits)
+    assert (found.blocks, found.counts) == (Ranges.of([0, 1]), {"t": 2})
+    assert found.rows["t"]["ns"].tolist() == [2**62, 2**62 + 1]
+    assert found.rows["t"]["frame"].dtype == np.uint64
