@@ -23,6 +23,14 @@ from .recipe import Recipe
 from .step import Planned, Setting, Step
 from .steps import find_step
 
+#: Between them all that is compiled: codes of 16 and of 8 bits, a spectrum of part of a frame and of all of it.
+_WARM: Final = (
+    (
+        *("hot_pixels.pixels=[[0,0]]", "histogram=true", "focus=true", "focus.roi=2", "hot_test=true"),
+        *("foreground=true", "keep=true", "quantise=true"),
+    ),
+    ("focus=true", "quantise=true", "quantise.gain=20"),
+)
 _NO_MAPS: Final[Mapping[str, NDArray[Any]]] = MappingProxyType({})
 
 
@@ -270,9 +278,13 @@ class BlockReducer:
 
 
 def warm_up() -> None:
-    """Compile, or load from disk, all that reducing a frame needs; a worker calls this before it says it is ready."""
+    """Compile, or load from disk, all that reducing a block needs, whatever the recipe; steps of other packages apart.
+
+    A worker calls this before it says it is ready: what is compiled later holds up the frames.
+    """
     plan = Plan((1, 1, 1, 4, 4))
-    recipe = Recipe.load("lightsheet", ["pyramid.until=1", "hot_pixels.pixels=[[0,0]]"])
-    reducer = plan_reduction(recipe, plan).reducer()
-    reducer.begin(plan.blocks[0])
-    reducer.add(0, np.zeros((4, 4), np.uint16))
+    for overrides in _WARM:
+        reducer = plan_reduction(Recipe.load("lightsheet", ["pyramid.until=1", *overrides]), plan).reducer()
+        reducer.begin(plan.blocks[0])
+        reducer.add(0, np.zeros((4, 4), np.uint16))
+        reducer.finish()

@@ -339,7 +339,7 @@ def test_a_dead_region_is_refused():
         plan_reduction(Recipe.load("lightsheet", [f"hot_pixels.pixels={hot}"]), Plan((1, 1, 1, 70, 70)))
 
 
-def test_warm_up_leaves_nothing_to_compile():
+def test_warm_up_leaves_nothing_to_compile_for_maps():
     from octostream.kernels.fused import _reduce_frame
 
     warm_up()
