@@ -6,6 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from . import binning
+
 #: In the order in which they use one another. Joined, not included: a compiler's cache then sees every change.
 FILES: Final = (
     "whole_numbers.cuh",
@@ -14,6 +16,8 @@ FILES: Final = (
     "calibration.cuh",
     "heal_cells.cu",
     "reduce_frames.cu",
+    "cells.cuh",
+    "reduce_cells.cu",
     "finish_frames.cu",
     "halve_levels.cu",
 )
@@ -23,6 +27,9 @@ OPTIONS: Final = ("-std=c++17",)
 SHAPED: Final = ("heal_cells", "reduce_frames")
 PLAIN: Final = ("finish_frames", "halve_levels")
 FACTORS: Final = (1, 2, 4)
+#: Kernels that are compiled for one binning of any kind each: by side of a cell and mode.
+BINNED: Final = ("heal_any_cells", "reduce_cells")
+BINNINGS: Final = ((1, "mean"), *((factor, mode) for factor in binning.FACTORS if factor > 1 for mode in binning.MODES))
 #: Bits of a gain and of an addend in the maps, 0 where they are numbers. A gain map always comes with addends.
 FORMS: Final = ((0, 0), (0, 32), (0, 64), (16, 32), (16, 64), (32, 32), (32, 64))
 
@@ -60,7 +67,13 @@ def kernel_name(kernel: str, factor: int, gain_bits: int, addend_bits: int) -> s
     return f"{kernel}<{factor}, {gain_bits}, {addend_bits}>"
 
 
+def binned_name(kernel: str, factor: int, mode: str) -> str:
+    """Name a kernel of `BINNED` as C++ does, for one of `BINNINGS`: ``"reduce_cells<2, 3>"``."""
+    return f"{kernel}<{factor}, {binning.MODES.index(mode)}>"
+
+
 def all_kernels() -> tuple[str, ...]:
-    """Name every kernel there is: `PLAIN` ones, and `SHAPED` ones for all `FACTORS` and `FORMS`."""
+    """Name every kernel: `PLAIN` ones, `SHAPED` for all `FACTORS` and `FORMS`, `BINNED` for all `BINNINGS`."""
     shaped = (kernel_name(kernel, factor, *form) for kernel in SHAPED for factor in FACTORS for form in FORMS)
-    return (*PLAIN, *shaped)
+    binned = (binned_name(kernel, *how) for kernel in BINNED for how in BINNINGS)
+    return (*PLAIN, *shaped, *binned)

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .binning import cell_sums
+from .binning import Cells, cell_sums, taps
 
 #: Largest error of a pixel's value from rounding what is no multiple of 2⁻ᶠ, counts.
 COARSEST: Final = 2.0**-8
@@ -58,7 +58,7 @@ class FixedPoint:
 
     def whole(self, values: float | NDArray[Any]) -> NDArray[np.int64]:
         """Give values · 2ᶠ, rounded."""
-        return np.rint(np.ldexp(np.asarray(values, np.float64), self.fraction)).astype(np.int64)
+        return _whole(values, self.fraction)
 
 
 def plan_fixed_point(
@@ -108,11 +108,101 @@ def plan_fixed_point(
     return FixedPoint(plan.fraction, number, 0, gain_map, addend_map, shift)
 
 
-def _fraction(gains: NDArray[np.float64], addends: NDArray[np.float64], gain_bits: int) -> int:
+@dataclass(frozen=True)
+class CellPoint:
+    """Calibration in whole numbers for cells of any kind, as the kernels take it that bin in every way.
+
+    Attributes
+    ----------
+    fraction : int
+        f, bits below the point, 1 to 40.
+    gain : int
+        gain · 2ᶠ, where the gain is a number. 0 with a gain map.
+    addend : int
+        Of one pixel · 2ᶠ, where offset and gain are numbers: -offset·gain, with the pedestal where cells are averaged.
+        0 with an addend map.
+    lift : int
+        Of one cell · 2ᶠ: the pedestal, where cells are not averaged.
+    gain_map : uint32 (y, x), or (0, 0) where the gain is a number
+        gain · 2ᶠ.
+    addend_map : int64 · 2ᶠ, or (0, 0) where both are numbers
+        (y', x'), the weighted sum of each cell; where a cell is the largest of its pixels (y, x), of each pixel.
+    """
+
+    fraction: int
+    gain: int
+    addend: int
+    lift: int
+    gain_map: NDArray[np.uint32]
+    addend_map: NDArray[np.int64]
+
+    def whole(self, values: float | NDArray[Any]) -> NDArray[np.int64]:
+        """Give values · 2ᶠ, rounded."""
+        return _whole(values, self.fraction)
+
+
+def plan_cell_point(
+    offset: float | NDArray[np.float32],
+    gain: float | NDArray[np.float32],
+    pedestal: float,
+    frame_shape: tuple[int, int],
+    cells: Cells,
+    mode: str,
+) -> CellPoint | None:
+    """Fold offset, gain and pedestal for cells of any kind.
+
+    Parameters
+    ----------
+    offset, gain : float, or float32 (y, x)
+        As for `calibrate_reference`.
+    pedestal : float
+        Counts.
+    frame_shape : tuple of int
+        Raw frame (y, x), pixels.
+    cells : Cells
+    mode : str
+        By which they were planned.
+
+    Returns
+    -------
+    CellPoint or None
+        None where the values span too much for 62 bits.
+    """
+    gains, product = np.asarray(gain, np.float64), np.float64(offset) * np.float64(gain)
+    addends = np.asarray((pedestal if cells.averaged else 0) - product)
+    # All weights of a cell together, binary digits: a sum of cells of 16 pixels is what `_fraction` leaves room for.
+    weight = 1 if cells.largest else int(taps(cells.factor, mode).sum()) ** 2
+    spare = max(0, (weight - 1).bit_length() - 4)
+    fraction = _fraction(gains, addends, min(32 if gains.ndim else 40, 40 - spare), 56 - spare)
+    error = _RAW_TOP * 2.0 ** -(fraction + 1) * (1 if cells.averaged else weight)
+    if fraction < 1 or not (_is_whole(gains, fraction) or error <= COARSEST):
+        return None
+    nothing = np.zeros((0, 0), np.int64)
+    if not addends.ndim:
+        sums = nothing
+    elif cells.largest:
+        sums = _whole(np.broadcast_to(addends, frame_shape), fraction)
+    else:
+        sums = _whole(cell_sums(np.broadcast_to(addends, frame_shape), cells.factor, mode), fraction)
+    return CellPoint(
+        fraction,
+        gain=0 if gains.ndim else int(_whole(gains, fraction)),
+        addend=0 if addends.ndim else int(_whole(addends, fraction)),
+        lift=0 if cells.averaged else int(_whole(pedestal, fraction)),
+        gain_map=(_whole(gains, fraction) if gains.ndim else nothing).astype(np.uint32),
+        addend_map=np.ascontiguousarray(sums),
+    )
+
+
+def _whole(values: float | NDArray[Any], fraction: int) -> NDArray[np.int64]:
+    return np.rint(np.ldexp(np.asarray(values, np.float64), fraction)).astype(np.int64)
+
+
+def _fraction(gains: NDArray[np.float64], addends: NDArray[np.float64], gain_bits: int, addend_bits: int = 56) -> int:
     # As many bits below the point as leave the largest gain and addend of a pixel room above it.
     above_gain = math.frexp(float(gains.max()))[1]
     above_addend = math.frexp(float(np.abs(addends).max()))[1]
-    return min(_MOST_BITS, gain_bits - above_gain, 56 - above_addend)
+    return min(_MOST_BITS, gain_bits - above_gain, addend_bits - above_addend)
 
 
 def _is_whole(values: NDArray[np.float64], fraction: int) -> bool:

@@ -8,12 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..stream.model import FrameStats
+from . import saturation
 from .block_arrays import by_frame
 from .device import Device
-from .gpu_launches import BlockLayout, ConstantBuffers
+from .gpu_buffers import BlockLayout, ConstantBuffers, part_of, view_shapes
 from .gpu_plan import GpuPlan
 from .gpu_ring import SLOTS, Ring, Slot
 from .step import Arrays
+from .views import empty_means, finish_views, kept_as
 
 _TOP = 65535
 
@@ -50,14 +52,15 @@ class GpuLane:
         self._ring = Ring(device, ring, plan.frames)
         device.prepare(ring[0].kernels)
         self._raw = np.full((plan.frames, *plan.frame_shape), 0, np.uint16) if plan.keep_raw else None
+        self._means = empty_means(plan.views)
         self._extent = (plan.stacks, 1, plan.depth)
 
     def begin(self, extent: tuple[int, int, int]) -> None:
         """Start a block of (t, c, z) frames; what the last one left is forgotten."""
         self._extent = extent
-        plan, (y, x) = self._plan, self._plan.levels[0]
         self._ring.drain()
-        self._device.clear(self._products, 2 * self._layout.xy, 2 * plan.stacks * y * x, self._stream)
+        if nbytes := 2 * (self._layout.size - self._layout.running):
+            self._device.clear(self._products, 2 * self._layout.running, nbytes, self._stream)
         self._ring.begin(self._stream)
 
     def input(self) -> NDArray[np.uint16]:
@@ -122,19 +125,23 @@ class GpuLane:
         Returns
         -------
         dict
-            Array of every product by path, over the block's extent, C-contiguous views: levels and ``raw/0``
-            (t, c, z, y, x), ``projections/xy`` (t, c, y, x), ``xz`` (t, c, z, x), ``yz`` (t, c, z, y).
+            Array of every product by path, over the block's extent, C-contiguous views, as `Lane.finish` gives them.
         """
         self._ring.drain()
         self._fetch(0, self._layout.size)
-        frames, stacks, (y, x), layout = self._plan.frames, self._plan.stacks, self._plan.levels[0], self._layout
+        frames, layout = self._plan.frames, self._layout
         buffers: Arrays = {f"{k}": self._view(layout.levels[k], frames, *s) for k, s in enumerate(self._plan.levels)}
-        buffers["projections/xz"] = self._view(layout.xz, frames, x)
-        buffers["projections/yz"] = self._view(layout.yz, frames, y)
         buffers |= {} if self._raw is None else {"raw/0": self._raw}
+        if self._plan.saturation:
+            buffers[saturation.PATH] = part_of(self._host, layout.mask, (frames, *self._plan.levels[0]), np.uint8)
+        views = {
+            view: part_of(self._host, layout.views[view], shape, kept_as(*view))
+            for view, shape in view_shapes(self._plan).items()
+        }
+        if ("z", "min") in views:
+            np.subtract(_TOP, views["z", "min"], out=views["z", "min"])
         made = by_frame(buffers, self._extent, present)
-        t, c, _ = self._extent
-        made["projections/xy"] = self._view(layout.xy, stacks, y, x)[: t * c].reshape(t, c, y, x)
+        made |= finish_views(self._plan.views, views, self._means, self._extent, present)
         return {path: made[path] for path in self._plan.products}
 
     def _fetch(self, first: int, size: int) -> None:

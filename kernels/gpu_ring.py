@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .device import Buffer, Device, Launch
-from .gpu_launches import TALLY, BlockLayout, ConstantBuffers, SlotBuffers, input_bytes, places_at, plan_launches
+from .gpu_buffers import BlockLayout, ConstantBuffers, SlotBuffers, input_bytes, places_at
+from .gpu_launches import plan_launches
 from .gpu_plan import GpuPlan
+from .gpu_structures import TALLY
 
 #: One frame arrives from the network, one is on the bus, one is reduced.
 SLOTS: Final = 3

@@ -19,7 +19,8 @@ from .step import Arrays
 _EMPTY: Final = {"max": 0, "min": 65535, "mean": 0}
 #: In the order of `Targets`.
 _ALL: Final = tuple((axis, mode) for axis in ALONG for mode in MODES)
-_USUAL: Final = tuple((axis, "max") for axis in ALONG)
+#: What one pass knows by heart.
+USUAL: Final = tuple((axis, "max") for axis in ALONG)
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ class Views:
             self._begun[stack] = True
             self._clear(stack)
         parts = [self._part(axis, mode, stack if axis == "z" else at) for axis, mode in _ALL]
-        return Targets._make((self._plan.chosen == _USUAL, *parts, self._column_sum))
+        return Targets._make((self._plan.chosen == USUAL, *parts, self._column_sum))
 
     def _part(self, axis: str, mode: str, index: int) -> NDArray[Any]:
         buffer = self._buffers.get((axis, mode))

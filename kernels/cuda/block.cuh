@@ -1,7 +1,5 @@
 // The threads of a block together, and one after another of a launch.
 
-using u8 = unsigned char;
-
 constexpr int THREADS = 256;
 
 __device__ inline s64 thread_of_launch() { return s64(blockIdx.x) * blockDim.x + threadIdx.x; }

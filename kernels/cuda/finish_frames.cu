@@ -3,21 +3,37 @@
 
 constexpr int FINISH_THREADS = 256;
 
-struct Finished {
-    Tally* tally;        // (frames,)
-    u16* xz;             // (places, x')
-    u16* yz;             // (places, y')
+// Projections of each plane by what they are: largest, smallest, mean. Null where nobody asked.
+struct Raised {
+    u32* xz[3];          // (frames, x') each: largest, largest of 65535 - value, sum
+    u32* yz[3];          // (frames, y') each
 };
 
-__device__ inline void move_row(u32* from, u16* to, int size) {
-    for (int i = threadIdx.x; i < size; i += FINISH_THREADS) {
-        to[i] = u16(from[i]);
-        from[i] = 0;
+struct Finished {
+    Tally* tally;        // (frames,)
+    u16* xz[3];          // (places, x') each
+    u16* yz[3];          // (places, y') each
+};
+
+// rint(total / count), halves to the even neighbour, for at most 65537 values.
+__device__ inline u32 share_of(u32 total, u32 count) {
+    const u32 quotient = total / count, twice = 2 * (total - quotient * count);
+    return quotient + (twice > count || (twice == count && (quotient & 1)));
+}
+
+__device__ inline void move_rows(u32* const (&from)[3], u16* const (&to)[3], s64 frame, s64 place, int size, int count) {
+    for (int kind = 0; kind < 3; ++kind) {
+        if (!to[kind]) continue;
+        for (int i = threadIdx.x; i < size; i += FINISH_THREADS) {
+            u32* raised = from[kind] + frame * size + i;
+            to[kind][place * size + i] = u16(kind == 0 ? *raised : kind == 1 ? TOP - *raised : share_of(*raised, count));
+            *raised = 0;
+        }
     }
 }
 
 __global__ void __launch_bounds__(FINISH_THREADS)
-finish_frames(const int* places, const Tally* shares, int blocks, u32* xz, u32* yz, int lines, int columns,
+finish_frames(const int* places, const Tally* shares, int blocks, Raised raised, int lines, int columns,
               Finished finished) {
     __shared__ Tally tallies[FINISH_THREADS / WARP];
     const int frame = blockIdx.x, thread = threadIdx.x;
@@ -35,6 +51,6 @@ finish_frames(const int* places, const Tally* shares, int blocks, u32* xz, u32* 
         for (int r = 1; r < FINISH_THREADS / WARP; ++r) merge(tally, tallies[r]);
         finished.tally[frame] = tally;
     }
-    move_row(xz + s64(frame) * columns, finished.xz + place * columns, columns);
-    move_row(yz + s64(frame) * lines, finished.yz + place * lines, lines);
+    move_rows(raised.xz, finished.xz, frame, place, columns, lines);
+    move_rows(raised.yz, finished.yz, frame, place, lines, columns);
 }

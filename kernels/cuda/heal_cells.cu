@@ -8,6 +8,7 @@ constexpr int HEAL_WARPS = 8;
 struct HotCells {
     const int* place;         // (cells,) y' * width' + x'
     const int* pixel_start;   // (cells + 1,)
+    const int* weight;        // (pixels,) of each listed pixel in its cell, where it is not 1 for all
     const int* donor_start;   // (pixels + 1,)
     const int* donor;         // (donors,) y * width + x in the raw frame
     const s64* gain;          // (donors,) calibration of each donor, fixed point

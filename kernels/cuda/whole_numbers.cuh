@@ -1,6 +1,7 @@
 // Whole numbers only. No kernel of this folder knows a float: every device, and every order in which blocks happen to
 // run, gives the same bits. The files are joined in one text by kernels/cuda_source.py; nothing is included.
 
+using u8 = unsigned char;
 using u16 = unsigned short;
 using u32 = unsigned int;
 using u64 = unsigned long long;

@@ -6,7 +6,7 @@ import re
 from functools import cache
 
 import pytest
-from octostream.kernels.cuda_source import OPTIONS, PLAIN, SHAPED, all_kernels, kernel_name, source
+from octostream.kernels.cuda_source import BINNED, OPTIONS, PLAIN, SHAPED, all_kernels, kernel_name, source
 
 from .nvrtc import Compiled, CompileError, compile_cuda
 
@@ -36,7 +36,7 @@ def test_no_kernel_knows_a_float(capability):
 def test_no_kernel_spills(capability):
     kernels = compiled(capability).kernels
     assert set(kernels) == set(all_kernels())
-    assert len(kernels) == len(PLAIN) + len(SHAPED) * 21
+    assert len(kernels) == len(PLAIN) + len(SHAPED) * 21 + len(BINNED) * 13
     assert {name: r for name, r in kernels.items() if r.spilled_bytes or r.stack_bytes} == {}
 
 

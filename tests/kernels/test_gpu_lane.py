@@ -7,11 +7,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from octostream.kernels.cuda_source import FACTORS, FORMS
+from octostream.kernels.gpu_buffers import BlockLayout, ConstantBuffers, SlotBuffers, places_at
 from octostream.kernels.gpu_lane import GpuLane
-from octostream.kernels.gpu_launches import TALLY, BlockLayout, ConstantBuffers, SlotBuffers, places_at, plan_launches
+from octostream.kernels.gpu_launches import plan_launches
 from octostream.kernels.gpu_plan import plan_gpu
+from octostream.kernels.gpu_structures import TALLY
 from octostream.kernels.lane import Lane, plan_lane
 from octostream.kernels.maps import digest
+from octostream.kernels.projections import ALONG
 from octostream.kernels.recipe import Recipe
 from octostream.kernels.reference import reduce_reference
 from octostream.kernels.statistics import statistics_reference
@@ -290,7 +293,7 @@ def test_several_frames_of_several_stacks_in_one_launch(order):
     lane, gpu = planned(recipe_of(hot, "pyramid.until=20"), plan, hot)
     layout, constants = BlockLayout.of(gpu), ConstantBuffers.of(gpu, device)
     block, slot = device.buffer(2 * layout.size), SlotBuffers.of(gpu, device, frames=6)
-    block.bytes[: 2 * layout.xy].fill(POISON)
+    block.bytes[: 2 * layout.running].fill(POISON)
     slot.input.bytes[: frames.nbytes] = frames[list(order)].view(np.uint8).reshape(-1)
     slot.input.bytes[places_at(gpu, 6) :] = np.array(order, np.int32).view(np.uint8)
     stream, event = device.stream(), device.event()
@@ -300,8 +303,8 @@ def test_several_frames_of_several_stacks_in_one_launch(order):
     device.wait(event)
     got = block.bytes.view(np.uint16)
     expected, stats = reduce_all(Lane(lane), plan, frames)
-    starts = {**{f"{k}": start for k, start in enumerate(layout.levels)}, "projections/xy": layout.xy}
-    starts |= {"projections/xz": layout.xz, "projections/yz": layout.yz}
+    starts = {f"{k}": start for k, start in enumerate(layout.levels)}
+    starts |= {f"projections/{ALONG[axis][0]}": start for (axis, _), start in layout.views.items()}
     for path, array in expected.items():
         assert (got[starts[path] : starts[path] + array.size] == array.reshape(-1)).all(), path
     assert slot.tally.bytes.view(TALLY)["high"].tolist() == [stats[n].max for n in order]

@@ -1,4 +1,4 @@
-// What the reductions beside the lane use of CUDA, besides what the emulator itself has. On one CPU thread every access
+// What kernels use of CUDA besides what the emulator itself has. On one CPU thread every access
 // is atomic.
 #pragma once
 

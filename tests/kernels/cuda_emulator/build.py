@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 from octostream.kernels.cuda_source import all_kernels, source
-from octostream.kernels.gpu_launches import STRUCTURES
+from octostream.kernels.gpu_structures import STRUCTURES
 
 #: There is one emulated GPU in a process, and threads take turns at it.
 _TURN = threading.Lock()
@@ -71,7 +71,7 @@ def compile_library(kernels: tuple[str, ...], text: str) -> ctypes.CDLL:
 @cache
 def _library() -> ctypes.CDLL:
     sizes = [f'static_assert(sizeof({name}) == {s.itemsize}, "{name}");' for name, s in STRUCTURES.items()]
-    return compile_library(all_kernels(), "\n".join([source(), *sizes]))
+    return compile_library(all_kernels(), "\n".join([f'#include "{_HERE / "atomics.h"}"', source(), *sizes]))
 
 
 def run_kernel(kernel, grid, block, arguments, *, seed=0, library=None):
