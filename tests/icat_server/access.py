@@ -13,8 +13,9 @@ from typing import Any
 from octostream.tests.icat_server.bean import Bean
 from octostream.tests.icat_server.compiling import Sql, compile_query, ids_of
 from octostream.tests.icat_server.faults import BAD_PARAMETER, INSUFFICIENT_PRIVILEGES, IcatFault
-from octostream.tests.icat_server.jpql import Query, parse
-from octostream.tests.icat_server.schema import SCHEMA, Entity, Field
+from octostream.tests.icat_server.jpql import Query
+from octostream.tests.icat_server.old_style import parse_any
+from octostream.tests.icat_server.schema import ATTRIBUTE, SCHEMA, Entity, Field
 from octostream.tests.icat_server.store import Store
 
 ROOT = "simple/root"
@@ -27,7 +28,7 @@ _RULES = (
 
 def _query(what: str) -> Query | None:
     """Give the query of a rule, or nothing when it is about all objects of an entity."""
-    return None if what in SCHEMA else parse(what)
+    return None if what in SCHEMA else parse_any(what)
 
 
 def check_rule(bean: Bean) -> None:
@@ -38,13 +39,37 @@ def check_rule(bean: Bean) -> None:
     IcatFault
         BAD_PARAMETER: letters that are none, or a query that cannot be read.
     """
-    letters, what = str(bean.values.get("crudFlags")), str(bean.values.get("what"))
-    if not letters or set(letters) - set(LETTERS.values()):
-        raise IcatFault(BAD_PARAMETER, f"CRUD value {letters} contains other than C, R, U and D")
-    if query := _query(what):
-        compile_query(query, "", 0, lambda entity: None)
-        if any(getattr(chosen, "parts", ()) != (query.alias,) for chosen in query.select):
-            raise IcatFault(BAD_PARAMETER, "The stand-in takes rules on whole objects only, none on an attribute")
+    letters, what = str(bean.values.get("crudFlags") or "").upper().strip(), bean.values.get("what")
+    bean.values["crudFlags"] = letters
+    if wrong := set(letters) - set(LETTERS.values()):
+        raise IcatFault(BAD_PARAMETER, f"CRUD value {letters} contains {min(wrong)}")
+    if what is None:
+        raise IcatFault(BAD_PARAMETER, "'what' must not be null")
+    query = _query(str(what))
+    if query is None:
+        return
+    compile_query(query, "", 0, lambda entity: None)
+    if _of_attribute(query) and letters != "U":
+        raise IcatFault(BAD_PARAMETER, "Attribute selection in rules is only allowed for Update")
+
+
+def check_step(bean: Bean) -> None:
+    """Refuse a public step along what is no relation.
+
+    Raises
+    ------
+    IcatFault
+        BAD_PARAMETER.
+    """
+    origin, name = str(bean.values.get("origin")), str(bean.values.get("field"))
+    known = SCHEMA[origin].fields.get(name) if origin in SCHEMA else None
+    if known is None or known.relation == ATTRIBUTE:
+        raise IcatFault(BAD_PARAMETER, f"Field value {name} does not implement a relationship from {origin}")
+
+
+def _of_attribute(query: Query) -> bool:
+    """Whether a rule is about one attribute; SOAP's update does not ask for such rules."""
+    return any(getattr(chosen, "parts", ()) != (query.alias,) for chosen in query.select)
 
 
 class Access:
@@ -67,6 +92,8 @@ class Access:
                 continue
             query = _query(what)
             if (query.entity if query else what) != entity.name:
+                continue
+            if query and _of_attribute(query):
                 continue
             if query is None or (query.where is None and not query.joins):
                 return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 from octostream.tests.icat_server.bean import Bean
@@ -27,8 +28,21 @@ def check_row(entity: Entity, row: dict[str, Value]) -> None:
             raise IcatFault(VALIDATION, f"{entity.name}: {field.name} cannot have length > {field.length}")
 
 
-def check_unique(store: Store, entity: Entity, row: dict[str, Value], own: int | None = None) -> None:
-    """Refuse a row whose unique key another row has; ``own`` is the row that is being changed.
+def check_unique(
+    store: Store,
+    entity: Entity,
+    row: dict[str, Value],
+    own: int | None = None,
+    fresh: Container[tuple[str, int]] = (),
+) -> None:
+    """Refuse a row whose unique key another row has.
+
+    Parameters
+    ----------
+    own
+        The row that is being changed.
+    fresh
+        What the same call has created (entity, id): ICAT tells a clash with one of those in other words.
 
     Raises
     ------
@@ -39,12 +53,14 @@ def check_unique(store: Store, entity: Entity, row: dict[str, Value], own: int |
     if not key or None in key:
         return
     where = " AND ".join(f'"{name}" = ?' for name in entity.key)
-    if not store.rows(f'SELECT 1 FROM "{entity.name}" WHERE {where} AND id IS NOT ?', [*key, own]):
+    there = store.rows(f'SELECT id FROM "{entity.name}" WHERE {where} AND id IS NOT ?', [*key, own])
+    if not there:
         return
     said = []
     for name, value in zip(entity.key, key, strict=True):
         field = entity.fields[name]
-        text = f"{field.type}:{value}" if field.relation == "ONE" else write(value, field.type)
+        lead = "id" if (entity.name, there[0][0]) in fresh else field.type
+        text = f"{lead}:{value}" if field.relation == "ONE" else write(value, field.type)
         said.append(f"{name} = '{text}'")
     raise IcatFault(OBJECT_ALREADY_EXISTS, f"{entity.name} exists with {', '.join(said)}")
 
@@ -71,8 +87,6 @@ def check_parameter(store: Store, bean: Bean) -> None:
 
 def _check_value(store: Store, kind: dict[str, Any], values: dict[str, Value]) -> None:
     name, number, text = kind["name"], values.get("numericValue"), values.get("stringValue")
-    if kind["valueType"] == "NUMERIC" and (text is not None or values.get("dateTimeValue") is not None):
-        raise IcatFault(VALIDATION, f"Parameter of type {name} must have only a numeric value")
     if not kind["enforced"]:
         return
     if kind["valueType"] == "NUMERIC" and number is not None:

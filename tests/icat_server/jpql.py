@@ -182,6 +182,13 @@ class _Parser:
                 raise self._fail("the end")
         return Query(tuple(select), distinct, entity, alias, joins, where, order, include, limit)
 
+    def condition(self) -> Expression:
+        """A condition alone."""
+        found = self._expression()
+        if self._peek()[0] != "end":
+            raise self._fail("the end")
+        return found
+
     def get(self) -> tuple[str, str, str | tuple[tuple[Path, str], ...]]:
         """``Entity [alias] [INCLUDE …]``, as the operation get has it."""
         entity = self._name("an entity")
@@ -370,6 +377,17 @@ def parse(text: str) -> Query:
         BAD_PARAMETER: it is no query; the message says where.
     """
     return _Parser(text).query()
+
+
+def parse_condition(text: str) -> Expression:
+    """Read a condition alone.
+
+    Raises
+    ------
+    IcatFault
+        BAD_PARAMETER: it cannot be read.
+    """
+    return _Parser(text).condition()
 
 
 @lru_cache(maxsize=256)

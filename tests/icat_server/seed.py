@@ -12,7 +12,7 @@ from octostream.tests.icat_server.bean import Bean
 from octostream.tests.icat_server.schema import SCHEMA
 from octostream.tests.icat_server.service import Service
 from octostream.tests.icat_server.values import milliseconds
-from octostream.tests.icat_server.writing import create
+from octostream.tests.icat_server.writing import Writer
 
 #: Password by user name; log in with the authenticator "simple".
 PASSWORDS = {"root": "root-secret", "ingester": "ingester-secret", "alice": "alice-secret", "bob": "bob-secret"}
@@ -50,15 +50,15 @@ class _Planter:
     """Creates objects as root, without the wire between."""
 
     def __init__(self, service: Service):
-        self._service = service
-        self._access = Access(service.store, ROOT, lambda: 0)
+        access = Access(service.store, ROOT, lambda: 0)
+        self._writer = Writer(service.store, access, milliseconds("2026-01-05T09:00:00"))
 
     def plant(self, entity: str, **fields: str | bool | int | Bean) -> Bean:
         """Create one object; gives it with its id."""
         ones = {name: value for name, value in fields.items() if isinstance(value, Bean)}
         values = {name: value for name, value in fields.items() if not isinstance(value, Bean)}
         bean = Bean(SCHEMA[entity], dict(values), ones)
-        create(self._service.store, bean, self._access, milliseconds("2026-01-05T09:00:00"))
+        self._writer.create(bean)
         return bean
 
 

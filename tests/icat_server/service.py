@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path as FilePath
 from typing import Any
 
-from octostream.tests.icat_server import soap, writing
+from octostream.tests.icat_server import soap
 from octostream.tests.icat_server.access import ROOT, Access
 from octostream.tests.icat_server.bean import Bean
 from octostream.tests.icat_server.compiling import Compiled, compile_query
@@ -20,10 +20,12 @@ from octostream.tests.icat_server.faults import (
     IcatFault,
 )
 from octostream.tests.icat_server.including import Gatherer, Tree, tree
-from octostream.tests.icat_server.jpql import Path, Query, parse, parse_get
+from octostream.tests.icat_server.jpql import Path, Query, parse_get
+from octostream.tests.icat_server.old_style import parse_any
 from octostream.tests.icat_server.schema import PARAMETER, SCHEMA, Entity, Field
 from octostream.tests.icat_server.sessions import LIFETIME_MINUTES, MNEMONIC, Sessions
 from octostream.tests.icat_server.store import Store
+from octostream.tests.icat_server.writing import Writer, find
 from octostream.tests.icat_server.wsdl import ACCESS_TYPES
 
 VERSION = "6.2.0"
@@ -134,59 +136,55 @@ class Service:
 
     # --- writing ---------------------------------------------------------------------------------------------------
 
-    def _many(self, session: str | None, beans: list[Bean], do: Callable[[Bean, Access], Any]) -> list[Any]:
-        """Do something with all beans or with none; a fault says which one was at fault."""
-        done: list[Any] = []
-        with self.store.transaction():
-            access = self.access(session)
-            for bean in beans:
-                try:
-                    done.append(do(bean, access))
-                except IcatFault as error:
-                    error.offset = len(done)
-                    raise
-        return done
+    def _writer(self, session: str | None) -> Writer:
+        return Writer(self.store, self.access(session), self._now_ms())
 
-    def _insert(self, bean: Bean, access: Access) -> int:
-        return writing.create(self.store, bean, access, self._now_ms())
+    def _many(self, beans: list[Bean], do: Callable[[Bean], Any]) -> list[Any]:
+        """Do something with all beans; a fault says which one was at fault."""
+        done: list[Any] = []
+        for bean in beans:
+            try:
+                done.append(do(bean))
+            except IcatFault as error:
+                error.offset = len(done)
+                raise
+        return done
 
     def _create(self, sessionId: str | None, bean: Bean | None) -> str:  # noqa: N803
         with self.store.transaction():
-            return soap.value("return", self._insert(_given(bean), self.access(sessionId)), "Long")
+            return soap.value("return", self._writer(sessionId).create(_given(bean)), "Long")
 
     def _createMany(self, sessionId: str | None, beans: list[Bean]) -> str:  # noqa: N802, N803
-        return "".join(soap.value("return", id_, "Long") for id_ in self._many(sessionId, beans, self._insert))
+        with self.store.transaction():
+            made = self._many(beans, self._writer(sessionId).create)
+        return "".join(soap.value("return", id_, "Long") for id_ in made)
 
     def _update(self, sessionId: str | None, bean: Bean | None) -> str:  # noqa: N803
         with self.store.transaction():
-            writing.update(self.store, _given(bean), self.access(sessionId), self._now_ms())
+            self._writer(sessionId).update(_given(bean))
         return ""
-
-    def _remove(self, bean: Bean, access: Access) -> None:
-        writing.delete(self.store, bean, access)
 
     def _delete(self, sessionId: str | None, bean: Bean | None) -> str:  # noqa: N803
-        with self.store.transaction():
-            self._remove(_given(bean), self.access(sessionId))
-        return ""
+        return self._deleteMany(sessionId, [_given(bean)])
 
     def _deleteMany(self, sessionId: str | None, beans: list[Bean]) -> str:  # noqa: N802, N803
-        self._many(sessionId, beans, self._remove)
+        with self.store.transaction():
+            self._many(beans, self._writer(sessionId).delete)
         return ""
 
     def _isAccessAllowed(self, sessionId: str | None, bean: Bean | None, accessType: str | None) -> str:  # noqa: N802, N803
         if accessType not in ACCESS_TYPES:
             raise IcatFault(BAD_PARAMETER, f"{accessType} is no type of access")
-        allowed = self._allowed(_given(bean), self.access(sessionId), accessType)
+        with self.store.lock:
+            allowed = self._allowed(_given(bean), self._writer(sessionId), accessType)
         return soap.value("return", allowed, "Boolean")
 
-    def _allowed(self, bean: Bean, access: Access, kind: str) -> bool:
+    def _allowed(self, bean: Bean, writer: Writer, kind: str) -> bool:
         if kind != "CREATE":
-            writing.find(self.store, bean)
-            return access.may(kind, bean.entity, bean.id or 0)
+            return writer.access.may(kind, bean.entity, bean.id or 0)
         try:
             with self.store.transaction():
-                self._insert(bean, access)
+                writer.create(bean)
                 raise _Undone
         except _Undone:
             return True
@@ -207,7 +205,7 @@ class Service:
         branches = tree(entity, alias or name, include)
         with self.store.lock:
             access = self.access(sessionId)
-            row = writing.find(self.store, Bean(entity, {"id": id_}))
+            row = find(self.store, Bean(entity, {"id": id_}))
             access.demand("READ", [(entity, id_)])
             bean = Gatherer(self.store, access.visible, self._max_entities).bean(entity, row, branches)
         return soap.found("return", bean, "")
@@ -215,7 +213,7 @@ class Service:
     def _search(self, sessionId: str | None, query: str | None) -> str:  # noqa: N803
         with self.store.lock:
             access = self.access(sessionId)
-            asked = parse((query or "").strip())
+            asked = parse_any((query or "").strip())
             compiled = compile_query(asked, access.user, self._now_ms(), access.restrict)
             rows = self.store.rows(f"{compiled.sql.text}", compiled.sql.values)
             gatherer = Gatherer(self.store, access.visible, self._max_entities)

@@ -89,7 +89,7 @@ def test_many_are_created_together_or_not_at_all(client):
     parent = client.new("Dataset", id=made.id)
     files = [client.new("Datafile", dataset=parent, name=name) for name in ("a", "b", "a")]
     with pytest.raises(
-        icat.ICATObjectExistsError, match=rf"^Datafile exists with dataset = 'Dataset:{made.id}', name = 'a'$"
+        icat.ICATObjectExistsError, match=rf"^Datafile exists with dataset = 'id:{made.id}', name = 'a'$"
     ) as caught:
         client.createMany(files)
     assert caught.value.offset == 2
