@@ -190,7 +190,9 @@ def run(reduction: Reduction, case: Case, reducer: BlockReducer | None = None) -
         parts.append((block, copies))
     whole = {product.path: _whole(product, parts, case.present) for product in products}
     tables = {name: _joined(found) for name, found in rows.items()}
-    summaries = reduction.summaries(tables)
+    summaries: dict[str, Rows] = {}
+    for step in reduction.steps:
+        summaries.update(step.sum_up(tables))
     announced = {table.name: table for table in reduction.tables}
     assert not set(summaries) & set(tables), f"rows of {sorted(set(summaries) & set(tables))} come twice"
     for name, columns in summaries.items():
