@@ -137,6 +137,7 @@ def _plan(parameters: Foreground, setting: Setting) -> Planned:
         level0.factor_yx,
         shows="label",
         meaning="1 where the smoothed pixel is above the level of its stack, which the table foreground has",
+        sparse=True,
     )
     return Planned(
         (labels, *(_changed(p) for p in setting.products if parameters.omit and _changes(p))),
@@ -161,7 +162,7 @@ def _changed(product: Product) -> Product:
         # It is of the stack before cells were left out.
         return replace(product, follows="")
     told = f"cells of {CELL} x {CELL} pixels of level 0 without foreground are 0"
-    return replace(product, attributes={**product.attributes, "omitted": told})
+    return replace(product, attributes={**product.attributes, "omitted": told}, sparse=True)
 
 
 STEP: Final = Step("foreground", "stack", "labels of the specimen; cells without any are left out", Foreground, _plan)

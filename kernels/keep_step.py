@@ -95,7 +95,7 @@ def _is_emptied(product: Product) -> bool:
 
 def _changed(product: Product) -> Product:
     told = "stacks that the table keep says are not kept are 0"
-    return replace(product, attributes={**product.attributes, "skipped": told})
+    return replace(product, attributes={**product.attributes, "skipped": told}, sparse=True)
 
 
 STEP: Final = Step("keep", "stack", "stacks with little to see keep only their projections", Keep, _plan)

@@ -36,20 +36,22 @@ def context(threads: int) -> ts.Context:
 def open_planned(store: Path, plan: Plan, product: Product, shared: ts.Context) -> ts.TensorStore:
     """Open a product's array with its planned bounds, whatever shape is published.
 
-    Reading what was never written fails instead of giving zeros, and zeros are stored like any other value: a shard
-    that is absent is always a loss.
+    Reading what was never written fails instead of giving zeros, and zeros are stored like any other value: what is
+    absent is always a loss. Of a sparse product chunks may be absent, so all that is reads as zeros; whoever needs to
+    know asks `shards.gone_frames`.
     """
-    return open_array(store / array_path(product), array_metadata(plan, product, product.shape), shared)
+    metadata = array_metadata(plan, product, product.shape)
+    return open_array(store / array_path(product), metadata, shared, sparse=product.sparse)
 
 
-def open_array(path: Path, metadata: Mapping[str, Any], shared: ts.Context) -> ts.TensorStore:
-    """Open an array whose metadata are known, without reading anything."""
+def open_array(path: Path, metadata: Mapping[str, Any], shared: ts.Context, *, sparse: bool = False) -> ts.TensorStore:
+    """Open an array whose metadata are known, without reading anything; see `open_planned` for ``sparse``."""
     spec = {
         "driver": "zarr3",
         "kvstore": {"driver": "file", "path": f"{path}/"},
         "metadata": {k: v for k, v in metadata.items() if k != "attributes"},
-        "store_data_equal_to_fill_value": True,
-        "fill_missing_data_reads": False,
+        "store_data_equal_to_fill_value": not sparse,
+        "fill_missing_data_reads": sparse,
     }
     with said(f"open {path}"):
         return ts.open(spec, context=shared, open=True, assume_metadata=True).result()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..stream.errors import StoreError
 from ..stream.model import Commit, Frame, FrameStats
+from ..stream.ranges import Ranges
 from .checked import digest
 from .durable import sync, write_durably
 from .layout import commits_folder
@@ -102,6 +103,7 @@ def commit_to_bytes(commit: Commit) -> bytes:
             "saturated": [s.saturated for s in commit.stats],
         },
         "tables": {name: rows_to_json(rows) for name, rows in commit.tables.items()},
+        "left_out": {path: chunks.spans for path, chunks in commit.left_out.items()},
     }
     return json.dumps({"record": record, "xxh3_64": digest(record)}).encode() + b"\n"
 
@@ -136,6 +138,8 @@ def commit_from_bytes(data: bytes, block: int, place: str) -> Commit:
             stored_bytes=record["stored_bytes"],
             products=tuple(record["products"]),
             tables={name: rows_from_json(rows) for name, rows in record["tables"].items()},
+            # Records of a time when nothing was left out do not say so.
+            left_out={path: Ranges.join(map(tuple, spans)) for path, spans in record.get("left_out", {}).items()},
         )
     except (ValueError, KeyError, TypeError, AttributeError) as cause:
         raise DamagedRecordError(f"commit record {place} is damaged", "run octostream verify on the store") from cause

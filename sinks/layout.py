@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import product as grid
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -193,7 +193,7 @@ def array_metadata(plan: Plan, product: Product, shape: Sequence[int]) -> dict[s
         "chunk_shape": list(chunk),
         "index_location": "end",
         "codecs": inner,
-        "index_codecs": [_bytes(8), _CRC32C],
+        "index_codecs": INDEX_CODECS,
     }
     codecs = [{"name": "sharding_indexed", "configuration": sharding}]
     told = {**({"meaning": product.meaning} if product.meaning else {}), **product.attributes}
@@ -214,11 +214,13 @@ def group_metadata(attributes: dict[str, Any]) -> dict[str, Any]:
     return {"zarr_format": 3, "node_type": "group", "attributes": attributes}
 
 
-_CRC32C: dict[str, Any] = {"name": "crc32c"}
-
-
 def _bytes(item: int) -> dict[str, Any]:
     return {"name": "bytes", "configuration": {"endian": "little"}} if item > 1 else {"name": "bytes"}
+
+
+_CRC32C: dict[str, Any] = {"name": "crc32c"}
+#: How the index of a shard is encoded: offset and length of every chunk.
+INDEX_CODECS: Final = [_bytes(8), _CRC32C]
 
 
 def _blosc(item: int) -> dict[str, Any]:

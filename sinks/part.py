@@ -22,7 +22,7 @@ class DamagedPartError(StoreError):
     """A committed block's part is not what was written, or is gone: no later look will find it."""
 
 
-def read_part(store: Path, array: ts.TensorStore, where: tuple[slice, ...], what: str) -> NDArray[Any]:
+def read_part(store: Path, array: ts.TensorStore, shard: Path, where: tuple[slice, ...], what: str) -> NDArray[Any]:
     """Read what committed blocks have of an array, whether readers can see it yet or not.
 
     Parameters
@@ -30,6 +30,8 @@ def read_part(store: Path, array: ts.TensorStore, where: tuple[slice, ...], what
     store : Path
     array : tensorstore.TensorStore
         Opened with its planned bounds.
+    shard : Path
+        That holds it. Where the shard of a sparse product is gone, tensorstore would give zeros.
     where : tuple of slice
         In committed blocks.
     what : str
@@ -43,8 +45,9 @@ def read_part(store: Path, array: ts.TensorStore, where: tuple[slice, ...], what
         The disk is away; the same call may be repeated.
     """
     try:
+        shard.stat()
         return np.asarray(array[where].read().result())
-    except ValueError as cause:
+    except (OSError, ValueError) as cause:
         error = failure(f"read {what} of {store}", cause)
         with said(f"look into {store}"):
             there = run_file(store).exists()

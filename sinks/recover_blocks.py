@@ -42,6 +42,7 @@ from .recompute import as_text, empty, halve, held_frames, planes, projected, sa
 from .recover_records import block_files
 from .rows import rows_of
 from .runfile import StoredRun
+from .shards import blank_chunks, gone_frames, is_bare, write_bare
 
 Pixels = NDArray[Any]
 RAW = "raw/0"
@@ -100,7 +101,7 @@ class BlockMender:
         OSError, ValueError, StoreError
             The store cannot be read or written; the same call may be repeated.
         """
-        parts = {p.path: self._read(p, block) for p in self._own}
+        parts = {p.path: self._read(p, block, commit.left_out.get(p.path, Ranges())) for p in self._own}
         raw_lost = self._raw_lost(block, commit, parts)
         made_again = self._made_again(block, commit, parts, raw_lost)
         first = self._level0(block, commit, parts, made_again)
@@ -109,8 +110,12 @@ class BlockMender:
         held = {frame.number for frame in commit.frames}
         kept = [frame for frame in commit.frames if frame.number not in dead]
         wanted = self._wanted(block, {f.number for f in kept}, first.pixels, parts, made_again)
+        told = commit.left_out
+        commit = replace(commit, left_out={**told, **self._left_out(block, wanted, told)})
         if len(kept) < len(commit.frames):
             yield self._give_up(block, commit, kept, [path for path in sorted(lost) if lost[path] & held])
+        elif commit.left_out != told:
+            write_commit(self.store, commit)
         if not kept:
             return
         for product in self._own:
@@ -144,7 +149,7 @@ class BlockMender:
             if not held:
                 self._quarantine.keep(file)  # sealing removes it
                 continue
-            part = self._read(product, block)
+            part = self._read(product, block, Ranges())
             wanted = part.pixels
             if product.follows == "level 0":
                 parts = (self._projected(product, self.plan.blocks[n], committed[n]) for n in held)
@@ -183,6 +188,11 @@ class BlockMender:
                     write_partial(self.store, product, number, wanted)
                     yield f"{file.relative_to(self.store)} was not right: made again"
 
+    def _left_out(self, block: Block, wanted: Mapping[str, Pixels], told: Mapping[str, Ranges]) -> dict[str, Ranges]:
+        """Give the chunks of sparse products that may be absent: until its shard is replaced, also those that were."""
+        sparse = [p for p in self._own if p.sparse]
+        return {p.path: told.get(p.path, Ranges()) | blank_chunks(self.plan, p, wanted[p.path]) for p in sparse}
+
     def _projected(self, product: Product, block: Block, commit: Commit) -> Pixels:
         level0 = np.asarray(self._arrays["0"][region(self._product("0"), block)].read().result())
         return projected(product, level0, held_frames(block, commit), sums=merges(self.plan, product))
@@ -201,9 +211,12 @@ class BlockMender:
         apart = mended_folder(self.store)
         shutil.rmtree(apart, ignore_errors=True)
         metadata = array_metadata(self.plan, product, product.shape)
-        array = open_array(apart / array_path(product), metadata, self._shared)
-        write_whole([(array, region(product, block), pixels)])
         file = shard_file(self.store, self.plan, product, block)
+        if is_bare(product, pixels):
+            write_bare(file, self.plan, product)
+            return
+        array = open_array(apart / array_path(product), metadata, self._shared, sparse=product.sparse)
+        write_whole([(array, region(product, block), pixels)])
         make_folders(file.parent)
         shard_file(apart, self.plan, product, block).replace(file)
         sync(file.parent)
@@ -211,16 +224,16 @@ class BlockMender:
     def _product(self, path: str) -> Product:
         return next(p for p in self._stored_run.products if p.path == path)
 
-    def _read(self, product: Product, block: Block) -> _Part:
-        """Read a part at once, or, where that fails, frame by frame."""
+    def _read(self, product: Product, block: Block, told: Ranges) -> _Part:
+        """Read a part at once, or, where that fails, frame by frame; ``told`` are the chunks that were left out."""
         array, where = self._arrays[product.path], region(product, block)
-        read = array[where].read()
-        cause = read.exception()
-        if cause is None:
-            return _Part(np.asarray(read.result()), frozenset(), whole=True)
-        refuse_blame(cause, f"read {shard_file(self.store, self.plan, product, block)}")
-        pixels = np.full([s.stop - s.start for s in where], empty(product.dtype), product.dtype)
         lost: set[int] = set()
+        try:
+            lost |= set(gone_frames(self.store, self.plan, product, block, told))
+            return _Part(np.asarray(array[where].read().result()), frozenset(lost), whole=not lost)
+        except ValueError as cause:
+            refuse_blame(cause, f"read {shard_file(self.store, self.plan, product, block)}")
+        pixels = np.full([s.stop - s.start for s in where], empty(product.dtype), product.dtype)
         for number, place in planes(block):
             read = array[plane_region(self.plan, product, number)].read()
             if read.exception() is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from .recompute import stats
 from .rows import rows_of
 from .runfile import StoredRun
 from .sealfile import salvage_ledger
+from .shards import left_out
 from .tables import RECORDED, read_columns
 from .verify_store import read_records
 
@@ -105,7 +107,17 @@ class RecordMender:
             raw_bytes=len(rows) * self.plan.frame_bytes,
             stored_bytes=sum(f.stat().st_size for f in shards),
             products=tuple(p.path for p in of_stage(self.products, "block")),
+            left_out=self._left_out(block),
         )
+
+    def _left_out(self, block: Block) -> dict[str, Ranges]:
+        """Take the word of the shards that can be read: their indices have a checksum."""
+        found: dict[str, Ranges] = {}
+        for product in self.products:
+            file = shard_file(self.store, self.plan, product, block)
+            with suppress(FileNotFoundError, NotADirectoryError, ValueError):
+                found |= {product.path: left_out(file, self.plan, product)} if product.sparse else {}
+        return found
 
     def _tables(self, frames: Ranges) -> dict[str, Rows]:
         """Give the rows of some frames, from the tables of a sealed store."""

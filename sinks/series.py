@@ -13,7 +13,7 @@ from ..stream.model import Block, Plan, Product
 from .arrays import context, open_planned, write_whole
 from .durable import sync_above
 from .failure import said
-from .layout import array_path, of_stage, region, run_files
+from .layout import array_path, of_stage, region, run_files, shard_file
 from .part import read_part
 from .writer import PartsWriter
 
@@ -35,6 +35,7 @@ class SeriesReader:
         if level.dtype != "uint16" or level.stage != "block":
             raise ValueError(f"{level.path} is {level.dtype} of stage {level.stage}, no level in counts")
         self.store = store
+        self._plan = plan
         self._level = level
         self._array = open_planned(store, plan, level, context(1))
 
@@ -59,7 +60,8 @@ class SeriesReader:
             The disk is away; the same call may be repeated.
         """
         what = f"level {self._level.path} of block {block.number}"
-        return read_part(self.store, self._array, region(self._level, block), what)
+        shard = shard_file(self.store, self._plan, self._level, block)
+        return read_part(self.store, self._array, shard, region(self._level, block), what)
 
 
 class SeriesWriter(PartsWriter):

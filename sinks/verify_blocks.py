@@ -33,6 +33,7 @@ from .recompute import (
     same,
     stats,
 )
+from .shards import gone_frames
 
 Parts = dict[str, NDArray[Any]]
 
@@ -125,9 +126,15 @@ class BlockVerifier:
         parts: Parts = {}
         for product in self._whole:
             try:
-                parts[product.path] = np.asarray(requests[product.path].result())
+                part = np.asarray(requests[product.path].result())
+                gone = gone_frames(self.store, self.plan, product, block, commit.left_out.get(product.path, Ranges()))
             except ValueError as cause:
                 yield self._unreadable(product, block, cause)
+                continue
+            if gone.spans:
+                yield self._gone(product, block, gone)
+            else:
+                parts[product.path] = part
         yield from self._check_lost(block, commit, parts)
         yield from self._check_pyramid(block, parts)
         yield from self._check_projections(block, commit, parts)
@@ -219,6 +226,13 @@ class BlockVerifier:
         bad = Ranges.of(commit.frames[k].number for k, fine in zip(held, good, strict=True) if not fine)
         if bad.spans:
             yield f"raw/0: not the checksum or the counts of the commit record in {as_text(bad)}"
+
+    def _gone(self, product: Product, block: Block, frames: Ranges) -> str:
+        shard = shard_file(self.store, self.plan, product, block)
+        place, what = shard.relative_to(self.store), f"{array_path(product)} of {as_text(frames)}"
+        if not shard.exists():
+            return f"{place} is missing: {what}"
+        return f"{place} is damaged: {what} (chunks are gone that the commit record does not call left out)"
 
     def _unreadable(self, product: Product, block: Block, cause: Exception) -> str:
         """Name the file that cannot be read, and the frames that are hit.

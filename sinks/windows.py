@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..stream.model import Plan, Product
 from .arrays import open_planned
 from .growth import Extent, Growth
-from .layout import levels, region
+from .layout import levels, region, shard_file
 from .ngff import Window
 from .part import read_part
 
@@ -60,7 +60,8 @@ def read_windows(
         if block is not None:
             where = list(region(coarsest, block))
             where[1] = slice(c, c + 1)
-            part = read_part(store, array, tuple(where), f"level {coarsest.path} of block {block.number}")
+            shard = shard_file(store, plan, coarsest, block)
+            part = read_part(store, array, shard, tuple(where), f"level {coarsest.path} of block {block.number}")
             windows[c] = window_of(part)
     return windows
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from tensorstore import TensorStore
 
 from ..stream.errors import StoreError
 from ..stream.model import Block, Commit, Plan, Product
+from ..stream.ranges import Ranges
 from .arrays import context, open_planned, write_whole
 from .commits import DamagedRecordError, read_commit, settle, write_commit
 from .durable import sync_above
@@ -20,6 +22,7 @@ from .folds import write_partial
 from .layout import array_path, merges, of_stage, part_dtype, region, shard_file
 from .runfile import run_file
 from .sealfile import is_closed
+from .shards import is_bare, left_out, write_bare
 
 #: Parts of a block are encoded at the same time up to so many bytes together: encoding takes as much again in memory.
 GROUP_BYTES = 128 * 2**20
@@ -85,10 +88,14 @@ class PartsWriter:
         """
         self._check_parts(block, parts)
         self._check_open()
-        paths = iter(self._arrays)
+        bare = [p for p in self._arrays if is_bare(self.products[p], parts[p])]
+        full = [p for p in self._arrays if p not in bare]
+        paths = iter(full)
         with said(f"write block {block.number} of {self.store}"):
-            for group in write_groups([parts[path].nbytes for path in self._arrays]):
+            for group in write_groups([parts[path].nbytes for path in full]):
                 write_whole([self._part(path, block, parts) for path in islice(paths, len(group))])
+            for product in (self.products[path] for path in bare):
+                write_bare(shard_file(self.store, self.plan, product, block), self.plan, product)
             stored = sum(self._keep_shard(self.products[path], block) for path in self._arrays)
             return stored + sum(
                 write_partial(self.store, self.products[path], block.number, parts[path]) for path in self._folded
@@ -165,7 +172,11 @@ class StoreWriter(PartsWriter):
         """
         self._check_open()
         with said(f"write the commit record of block {commit.block} of {self.store}"):
-            write_commit(self.store, commit)
+            write_commit(self.store, replace(commit, left_out=self._left_out(self.plan.blocks[commit.block])))
+
+    def _left_out(self, block: Block) -> dict[str, Ranges]:
+        sparse = [product for product in self.products.values() if product.sparse]
+        return {p.path: left_out(shard_file(self.store, self.plan, p, block), self.plan, p) for p in sparse}
 
     def _check_open(self) -> None:
         super()._check_open()

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from .errors import UsageError
+from .ranges import Ranges
 from .tables import Rows
 
 AXES = "tczyx"
@@ -321,6 +322,9 @@ class Product:
         One line, with the unit of the values.
     attributes : mapping
         Stored with it, JSON types: what brings codes back to counts.
+    sparse : bool
+        Whether chunks in which nothing is are left out of their shards; they read as 0. Only of images of whole
+        numbers, written with each block, in which every frame has a place of its own.
     """
 
     path: str
@@ -335,6 +339,7 @@ class Product:
     shows: str = "image"
     meaning: str = ""
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    sparse: bool = False
 
 
 @dataclass(frozen=True)
@@ -422,6 +427,9 @@ class Commit:
         Paths of the products written.
     tables : mapping
         Rows of the run's tables that the block's frames make, by table and column.
+    left_out : mapping
+        Of every sparse product the chunks that its shard leaves out, numbered in C order from 0; whoever writes the
+        record fills it in.
     """
 
     block: int
@@ -433,3 +441,4 @@ class Commit:
     stored_bytes: int
     products: tuple[str, ...]
     tables: Mapping[str, Rows] = field(default_factory=dict)
+    left_out: Mapping[str, Ranges] = field(default_factory=dict)

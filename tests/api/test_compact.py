@@ -1,10 +1,13 @@
 """The recipe `lightsheet-compact` on a recorded stack, to the disk and back: what is kept, how exactly, in how much."""
 
+import json
+import math
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import zarr
 from octostream.api.offline import reduce_offline
 from octostream.api.offline_input import open_input
@@ -58,6 +61,36 @@ def test_a_recorded_stack_takes_less_and_comes_back_within_its_noise(tmp_path):
         assert not compact[f"{k}"][0, 0, :, : CELL >> k, : CELL >> k][~specimen[:, 0, 0]].any()
     assert size(tmp_path / "compact.ome.zarr" / "0") < 0.8 * size(tmp_path / "whole.ome.zarr" / "0")
     assert size(tmp_path / "compact.ome.zarr") < 0.9 * size(tmp_path / "whole.ome.zarr")
+
+
+def chunks(store, path, at):
+    """Tell of every chunk of a shard whether it is there, by the index at the shard's end."""
+    described = json.loads((store / path / "zarr.json").read_bytes())
+    whole = described["chunk_grid"]["configuration"]["chunk_shape"]
+    part = described["codecs"][0]["configuration"]["chunk_shape"]
+    size = math.prod(a // b for a, b in zip(whole, part, strict=True))
+    entries = np.frombuffer((store / path / "c" / at).read_bytes()[-16 * size - 4 : -4], "<u8").reshape(size, 2)
+    return [bool(entry.any() and (entry != 2**64 - 1).any()) for entry in entries]
+
+
+@pytest.mark.parametrize("least", [200, 2000])
+def test_planes_without_specimen_are_in_no_shard(tmp_path, least):
+    rng = np.random.default_rng(5)
+    frames = rng.normal(110, 3, (2, 5, 2048, 1024))
+    frames[0, 0, 900:1100, 400:600] += 400
+    tifffile.imwrite(tmp_path / "in.tif", frames.astype(np.uint16), metadata={"axes": "TZYX"}, imagej=True)
+    source, out = open_input(str(tmp_path / "in.tif")), tmp_path / "out.ome.zarr"
+    changed = ["keep=true", "keep.metric=max", f"keep.threshold={least}", "foreground.threshold=1"]
+    reduction = plan_reduction(Recipe.load("lightsheet-compact", changed), source.plan)
+    with closing(source), open_store(out, source, reduction, {}, keep_raw=True) as store:
+        assert reduce_offline(source, reduction, store, 1, lambda done, total: None).status == "complete"
+    assert verify(out).problems == ()
+    seen, kept = zarr.open_group(out, mode="r"), least < 500
+    for path in ("0", "labels/foreground/0"):  # a chunk is a plane
+        there = chunks(out, path, "0/0/0/0/0")
+        assert there == seen[path][...].reshape(10, -1).any(axis=1).tolist()
+        assert there in ([kept] * n + [False] * (10 - n) for n in range(1, 5))
+    assert seen["projections/xy/0"][1].any()
 
 
 def test_the_recipe_is_there_without_a_file():

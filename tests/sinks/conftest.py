@@ -144,6 +144,7 @@ def acquisition(
     channels=(),
     raw=None,
     extra=False,
+    sparse=False,
 ) -> Acquisition:
     plan = Plan(shape, rate_hz=rate_hz, pixel=Pixel(0.3, 0.1, 0.2), channels=channels)
     t, c, z, y, x = shape
@@ -153,7 +154,7 @@ def acquisition(
     while True:
         follows = "halved" if products else ""
         size = (t, c, z, level_y, level_x)
-        products.append(Product(str(len(products)), "tczyx", size, "uint16", factor, follows=follows))
+        products.append(Product(str(len(products)), "tczyx", size, "uint16", factor, follows=follows, sparse=sparse))
         if max(level_y, level_x) <= COARSEST:
             break
         level_y, level_x, factor = math.ceil(level_y / 2), math.ceil(level_x / 2), factor * 2
@@ -202,7 +203,7 @@ def extra_arrays(plan: Plan, levels: list[Product], first: np.ndarray) -> list[t
     for p in levels:
         array = (first[..., :: p.factor_yx // BIN, :: p.factor_yx // BIN] > 999).astype(np.uint8)
         path = f"labels/foreground/{p.path}"
-        made.append((Product(path, "tczyx", p.shape, "uint8", p.factor_yx, shows="label"), array))
+        made.append((Product(path, "tczyx", p.shape, "uint8", p.factor_yx, shows="label", sparse=p.sparse), array))
     made += [
         (Product("histogram", "tczb", bins.shape, "uint32", 1, shows="values", meaning="pixels a bin"), bins),
         (Product("dff/0", "tczyx", first.shape, "float32", BIN, stage="series", meaning=percent), change),

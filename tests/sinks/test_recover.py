@@ -66,7 +66,11 @@ def ours(made, name):
 @settings(deadline=None, max_examples=60)
 @given(st.sampled_from(sorted(PLANS)), st.booleans(), ways, st.data())
 def test_any_damage_is_noticed_and_costs_only_what_it_hit(stores, ram, plan, raw, how, data):
-    made = stores[plan, raw]
+    check_damage(stores[plan, raw], ram, how, data)
+
+
+def check_damage(made, ram, how, data):
+    """Damage one file of a store: it is noticed, and recovery gives up no more than what it hit."""
     with tempfile.TemporaryDirectory(dir=ram) as folder:
         store = Path(shutil.copytree(made.store, Path(folder) / "copy.ome.zarr"))
         good = tree(store)
