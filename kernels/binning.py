@@ -121,6 +121,17 @@ class Cells(NamedTuple):
     stop: int
     full: float
 
+    @property
+    def pooled(self) -> float:
+        """How many raw pixels have a plain mean with the noise of a cell: (Σw)² / Σw² over its weights w.
+
+        Where a cell is no mean, the pixels in it.
+        """
+        if not self.averaged:
+            return float(self.factor**2)
+        # Weights along y and x multiply.
+        return float((self.taps.sum() ** 2 / (self.taps**2).sum()) ** 2)
+
 
 def plan_cells(frame_shape: tuple[int, int], factor: int, mode: str) -> Cells:
     """Work out the cells of a frame.

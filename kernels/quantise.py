@@ -57,15 +57,15 @@ class Quantise(Parameters):
             what = f"quantise.step is {self.step:g} sigma, which shifts the means"
             raise RecipeError(what, f"give at most {STEP_LIMIT:g}, or set quantise.coarse to true")
 
-    def averaged(self, pixels: int) -> Self:
+    def averaged(self, pixels: float) -> Self:
         """Give the parameters for means over ``pixels`` raw pixels, whose noise is smaller.
 
         A mean of k pixels is g/k counts per electron of their sum, and that sum has √k·s electrons of read noise.
 
         Parameters
         ----------
-        pixels : int
-            At least 1; 4 for 2 × 2 binning.
+        pixels : float
+            At least 1; 4 for 2 × 2 binning. Of weighted means, that of a plain mean with as much noise.
 
         Returns
         -------

@@ -59,8 +59,7 @@ def _plan(parameters: Quantise, setting: Setting) -> Planned:
     if parameters.offset > setting.pedestal:
         what = f"quantise.offset is {parameters.offset:g}, and pixels without light have {setting.pedestal:g} counts"
         raise RecipeError(what, "give an offset some counts below encode.pedestal, so that their noise survives")
-    level0 = setting.levels[0]
-    quantiser = plan_quantiser(parameters.averaged(level0.factor_yx**2))
+    quantiser = plan_quantiser(parameters.averaged(setting.pooled))
     counts = tuple(product for product in setting.products if _is_quantised(product))
     codes = tuple(_product(product, quantiser) for product in counts)
     held = sum(part_size(p, setting.plan) for p in codes) * np.dtype(np.uint16).itemsize

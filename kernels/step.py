@@ -118,6 +118,8 @@ class Setting:
         Arrays that the recipe refers to, by ``"step.parameter"``.
     products : tuple of Product
         Made by the steps that act before, the levels first.
+    pooled : float
+        How many raw pixels have a plain mean with the noise of a pixel of level 0.
     changed_by : str
         The step that acts before and makes the levels hold something else than counts, somewhere; empty if none does.
     """
@@ -127,6 +129,7 @@ class Setting:
     pedestal: float
     maps: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     products: tuple[Product, ...] = ()
+    pooled: float = 1.0
     changed_by: str = ""
 
     def level(self, key: str, side: int) -> Product:

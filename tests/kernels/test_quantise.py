@@ -11,6 +11,7 @@ import pytest
 import tifffile
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from octostream.kernels.binning import plan_cells
 from octostream.kernels.quantise import (
     Quantise,
     plan_quantiser,
@@ -277,12 +278,24 @@ def test_means_of_counts_follow_from_no_codes():
         assert (got.arrays[f"projections/{plane}-mean"] == counts.arrays[f"projections/{plane}-mean"]).all()
 
 
-def test_noise_of_binned_pixels_is_one_code():
+@pytest.mark.parametrize("factor", [1, 2, 4])
+@pytest.mark.parametrize("mode", ["mean", "binomial"])
+def test_noise_of_binned_pixels_is_one_code(mode, factor):
     rng = np.random.default_rng(1)
-    light = rng.poisson(200, (1, 1, 1, 400, 400)) + rng.normal(0, 1.6, (1, 1, 1, 400, 400))
+    light = rng.poisson(200, (1, 1, 1, 800, 800)) + rng.normal(0, 1.6, (1, 1, 1, 800, 800))
     frames = np.rint(100 + 2.17 * light).astype(np.uint16)
-    got = run(["quantise=true", "quantise.gain=2.17", "quantise.offset=100"], frames)
-    assert math.isclose(got.arrays["0"].std(), math.sqrt(1 + 1 / 12), rel_tol=0.03)
+    lane = [f"bin.mode={mode}", f"bin.factor={factor}"]
+    got = run([*lane, "quantise=true", "quantise.gain=2.17", "quantise.offset=100"], frames)
+    # Cells at the border have fewer pixels.
+    inner = got.arrays["0"][..., 2:-2, 2:-2]
+    assert math.isclose(inner.std(), math.sqrt(1 + 1 / 12), rel_tol=0.03)
+
+
+def test_weighted_means_pool_fewer_pixels_than_they_see():
+    pooled = {(f, mode): plan_cells((9, 9), f, mode).pooled for f in (1, 2, 4) for mode in ("mean", "binomial", "sum")}
+    assert [pooled[f, "mean"] for f in (1, 2, 4)] == [pooled[f, "sum"] for f in (1, 2, 4)] == [1, 4, 16]
+    # (8² / 20)² and (64² / 580)².
+    assert np.allclose([pooled[f, "binomial"] for f in (1, 2, 4)], [1, 3.2**2, (4096 / 580) ** 2])
 
 
 def test_an_offset_above_the_pedestal_is_refused():
