@@ -266,8 +266,6 @@ class Head:
                 raise RefusedError(what, "see with `octostream verify` what its store holds")
             if not permit.owns(row.instrument):
                 raise RefusedError(m.NOT_YOURS.what, m.NOT_YOURS.remedy)
-            # The registry first: a head that dies in between takes the run up when it comes back.
-            self._registry.update(replace(row, status="recording", reason="", sealed_ns=None))
             self._take_up(row, opening.token, address)
         except OctostreamError as error:
             self._protocol.refused(opening.token)
@@ -276,11 +274,15 @@ class Head:
 
     def _take_up(self, row: RunReport, token: str, address: bytes | None) -> None:
         keeper = StoreKeeper.reopen(Path(row.store))
+        reduction = reduction_without_maps(keeper.run)  # before anything is undone: a step may be gone meanwhile
+        if row.status != "recording":
+            # The registry first: a head that dies in between takes the run up when it comes back.
+            self._registry.update(replace(row, status="recording", reason="", sealed_ns=None))
         keeper.unseal()
         held = taken_up(keeper)
         account = self._picture.accounts[row.id] = RunAccount(keeper.run)
         account.raw_bytes, account.stored_bytes = held.raw_bytes, held.stored_bytes
-        self._keeping.add(keeper, reduction_without_maps(keeper.run))
+        self._keeping.add(keeper, reduction)
         self._keeping.show(row.id)
         log.info("run taken up again", run=row.id, blocks=len(held.blocks))
         event = hp.RunCreated(keeper.run, token, address, held.blocks, held.frames, found=True)

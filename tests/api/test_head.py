@@ -15,9 +15,11 @@ from octostream.api.opening import check_opening
 from octostream.api.stored_runs import registry_file
 from octostream.kernels.recipe import Recipe
 from octostream.sinks.keeper import StoreKeeper
+from octostream.sinks.reading import read_ledger
 from octostream.sinks.registry import Registry
 from octostream.sinks.runfile import maps_folder
 from octostream.stream import messages as m
+from octostream.stream.errors import RecipeError
 from octostream.stream.link import Subscriber
 from octostream.stream.model import Loss, Plan
 from octostream.stream.preview import MAX_COPY_BYTES, read_copy
@@ -197,6 +199,30 @@ def test_a_run_is_taken_up_again_and_sealed_though_its_calibration_map_is_damage
     assert agent.hear(m.Welcome).run == welcome.run
     agent.say(m.End(welcome.run, LOST))
     assert agent.hear(m.Sealed).run == welcome.run
+
+
+def test_a_sealed_run_whose_step_is_gone_stays_as_it_was(start, monkeypatch, tmp_path):
+    tier = start()
+    agent, welcome = tier.open("gone")
+    agent.say(m.End(welcome.run, LOST))
+    agent.hear(m.Sealed)
+
+    def gone(run):
+        raise RecipeError("there is no step 'mine'", "install its package")
+
+    again = tier.peer()
+    opening = m.Open("token-gone", "gone", "local", PLAN, {}, keep_raw=False, resume=welcome.run)
+    with monkeypatch.context() as patch:
+        patch.setattr("octostream.api.head.reduction_without_maps", gone)
+        again.say(opening)
+        assert again.hear(m.Refuse) == m.Refuse("there is no step 'mine'", "install its package")
+    registry = Registry(registry_file(tmp_path / "data"))
+    assert registry.get(welcome.run).status == "incomplete"
+    registry.close()
+    assert read_ledger(Path(welcome.store)).status == "incomplete"
+    again.say(opening)
+    tier.worker.say(m.Ready(tier.worker.hear(m.Serve).run))
+    assert again.hear(m.Welcome).run == welcome.run
 
 
 def test_a_seal_that_ends_in_time_is_told_when_the_head_is_stopped(start, slow_seal):
