@@ -9,7 +9,7 @@ from ..stream.model import Plan, Product
 from .growth import Extent, Growth, visible_shape
 from .layout import of_stage, run_files, shard_file
 from .runfile import StoredRun
-from .tables import DERIVED, described_at, read_columns
+from .tables import DERIVED, columns_from, described_at
 
 
 class Derivation:
@@ -82,5 +82,5 @@ def derived_files(store: Path, stored_run: StoredRun) -> list[Path]:
     files = [shard_file(store, plan, p, block) for p in of_stage(products, "series") for block in plan.blocks]
     files += [file for p in of_stage(products, "run") for file in run_files(store, plan, p)]
     for table in stored_run.tables:
-        files += [described_at(store, table, name) for name in read_columns(store, table, DERIVED)]
+        files += [described_at(store, table, column.name) for column in columns_from(store, table, DERIVED)]
     return [file for file in files if file.exists()]

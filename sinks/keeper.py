@@ -19,10 +19,11 @@ from .arrays import context
 from .attributes import inner_groups, root_attributes
 from .commits import intact_commits, read_commit, recorded_blocks, settle
 from .creation import create_store
-from .derivation import Derivation, derived_files
+from .derivation import Derivation
 from .durable import json_bytes, remove_durably, sync, write_durably
 from .failure import said
 from .folds import Merger
+from .forgotten import forget, remove_forgotten
 from .frames_table import frames_table, write_frames_table
 from .growth import Extent, Growth, reach
 from .layout import DOT_FOLDER, array_metadata, array_path, group_metadata, levels, of_stage
@@ -33,7 +34,7 @@ from .quarantine import Quarantine
 from .recorded import Recorded, recorded
 from .runfile import StoredRun, read_run
 from .sealfile import close_to_writers, is_closed, open_to_writers, read_sealed_ledger, write_ledger
-from .tables import not_derived, write_tables
+from .tables import DERIVED, columns_from, described_at, not_derived, write_tables
 from .windows import read_windows
 
 _NO_ROWS: Final[Derived] = MappingProxyType({})
@@ -69,6 +70,7 @@ class StoreKeeper:
         self._shown: dict[str, tuple[int, ...]] = {}
         self._windows: dict[int, Window] = {}
         self._windows_due = 1
+        self._forgotten = False
 
     @classmethod
     def create(
@@ -159,6 +161,9 @@ class StoreKeeper:
         if is_closed(self._store):
             return False
         with said(f"publish {self._store}"):
+            if self._forgotten:
+                remove_forgotten(self._store)
+                self._forgotten = False
             self._count(read_commit(self._store, n) for n in dict.fromkeys(committed) if n not in self._growth)
             self._merger.merge_whole(self._growth, self._unmerged)
             self._unmerged.clear()
@@ -228,6 +233,7 @@ class StoreKeeper:
             self._write_root(ledger.status, len(ledger.stored), len(ledger.lost))
             self._merger.forget_parts(self._growth, keep_unfinished=any(k.where == "agent" for k in ledger.losses))
             remove_unfinished(store, self.products)
+            remove_forgotten(store)
             sync(store / DOT_FOLDER)
         return ledger
 
@@ -253,12 +259,16 @@ class StoreKeeper:
         return self._derivation.shapes(self._growth, extent, over=False)
 
     def _forget_derived(self) -> None:
-        """Hide what was derived, then remove it."""
-        for product in of_stage(self.products, "series", "run"):
+        """Hide what was derived, then take it away."""
+        derived = of_stage(self.products, "series", "run")
+        for product in derived:
             nothing = array_metadata(self.run.plan, product, (0, *product.shape[1:]))
             self._replace(array_path(product), nothing, durable=True)
-        for file in derived_files(self._store, self._stored_run):
-            remove_durably(file)
+        forget(self._store, derived)  # the loop waits for this, and a long run has very many shards
+        self._forgotten = True
+        for table in self.tables:
+            for column in columns_from(self._store, table, DERIVED):
+                remove_durably(described_at(self._store, table, column.name))
         for path in not_derived(self._store, self.tables):
             remove_durably(self._store / path / "zarr.json")
         self._derivation = Derivation(self._store, self.run.plan, self.products)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -179,17 +180,19 @@ def length_of(folder: Path) -> int | None:
     return length if isinstance(length, int) and length >= 0 else None
 
 
+def columns_from(store: Path, table: Table, source: str) -> list[Column]:
+    """Give the columns of a sealed store's table that say where they come from, whether they can be read or not."""
+    folders = {column: store / FOLDER / table.name / column.name for column in table.columns}
+    return [c for c, at in folders.items() if _read(at) == column_metadata(c, length_of(at) or 0, source)]
+
+
 def read_columns(store: Path, table: Table, source: str) -> dict[str, NDArray[Any]]:
     """Read the columns of a sealed store's table that come from one source; those that cannot be read are left out."""
     columns: dict[str, NDArray[Any]] = {}
-    for column in table.columns:
-        folder = store / FOLDER / table.name / column.name
-        try:
-            described = json.loads((folder / "zarr.json").read_bytes())
-            if described == column_metadata(column, length_of(folder) or 0, source):
-                columns[column.name] = np.asarray(open_published(folder, context(1)).read().result())
-        except (OSError, ValueError, StoreError):
-            continue
+    for column in columns_from(store, table, source):
+        with suppress(OSError, ValueError, StoreError):
+            folder = store / FOLDER / table.name / column.name
+            columns[column.name] = np.asarray(open_published(folder, context(1)).read().result())
     return columns
 
 

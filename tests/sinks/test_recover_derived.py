@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from dataclasses import replace
@@ -13,10 +14,13 @@ import zarr
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from octostream.sinks.commits import record_file
+from octostream.sinks.derivation import derived_files
+from octostream.sinks.forgotten import forgotten_folder
 from octostream.sinks.keeper import StoreKeeper
 from octostream.sinks.layout import array_path
 from octostream.sinks.reading import read_ledger
 from octostream.sinks.recover import recover
+from octostream.sinks.runfile import read_run
 from octostream.sinks.verify import verify
 
 from .damaged import PLANS, PlainReduction, again, flip, no_reduction, product, record_all, shard, tree
@@ -140,10 +144,41 @@ def test_a_run_that_is_opened_again_derives_anew(sealed, copy):
     keeper.unseal()
     assert zarr.open_array(store / "dff/0", mode="r").shape[0] == 0
     assert zarr.open_array(store / "0", mode="r").shape[0] == 3
+    assert not (store / "dff/0/c").exists()
+    assert forgotten_folder(store).exists(), "removed while the loop waits"
     keeper.publish([])
+    assert not forgotten_folder(store).exists()
     keeper.seal([])
     assert not_derived(store) == ["dff/0", "registered/0", "moments/mean", "projections/t-max"]
     assert verify(store).ok
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_however_much_was_derived_a_run_is_opened_again_with_few_syncs(acquire, tmp_path, monkeypatch, killed):
+    syncs, counts, fsync = [], [], os.fsync
+    for stacks in (2, 40):
+        made = acquire(tmp_path / str(stacks), (stacks, 1, 3, 6, 6), 3.0, extra=True)
+        keeper = record_all(made, seal=False)
+        made.derive()
+        keeper.seal([], {"drift": DRIFT})
+        monkeypatch.setattr(os, "fsync", lambda handle: syncs.append(handle) or fsync(handle))
+        keeper.unseal()
+        monkeypatch.undo()
+        counts.append(len(syncs))
+        syncs.clear()
+        keeper = StoreKeeper.reopen(made.store) if killed else keeper
+        keeper.seal([])
+        assert not forgotten_folder(made.store).exists()
+        assert verify(made.store).ok
+    assert counts[0] == counts[1] > 0
+
+
+def test_a_derived_column_that_is_damaged_is_derived_all_the_same(sealed, copy):
+    made = sealed["stacks"]
+    store = copy(made)
+    flip(store / "tables/drift/dy/c/0")
+    names = [f.relative_to(store).as_posix() for f in derived_files(store, read_run(store))]
+    assert [n for n in names if n.startswith("tables")] == [f"tables/drift/{c}/zarr.json" for c in ("frame", "dy")]
 
 
 def test_a_killed_run_is_derived_when_it_is_recovered(acquire, tmp_path):
