@@ -25,6 +25,7 @@ TABLE: Final = Table(
         Column("kept", "uint8", "", "1 where it is stored whole, 0 where only its projections are"),
     ),
     "which stacks are stored whole",
+    kept="kept",
 )
 
 

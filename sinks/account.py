@@ -8,11 +8,25 @@ from dataclasses import replace
 from ..stream.ledger import Ledger
 from ..stream.model import Block, Commit, Loss, Plan
 from ..stream.ranges import Ranges
+from ..stream.tables import Table
 
 
 def frames_of(commits: Iterable[Commit]) -> Ranges:
     """Give the frames that some commits hold."""
     return Ranges.join(span for commit in commits for span in Ranges.of(f.number for f in commit.frames).spans)
+
+
+def projection_only(plan: Plan, tables: Iterable[Table], commits: Iterable[Commit]) -> Ranges:
+    """Give the frames of some commits of whose pixels only projections were kept, as a table of theirs says."""
+    told = [table for table in tables if table.kept]
+    spans: list[tuple[int, int]] = []
+    for commit in commits if told else ():
+        held = frames_of([commit])
+        for table in told:
+            rows = commit.tables.get(table.name, {})
+            skipped = (n for n, kept in zip(rows.get("frame", ()), rows.get(table.kept, ()), strict=False) if not kept)
+            spans += (span for n in skipped for span in held.within(int(n), int(n) + plan.shape[2] - 1).spans)
+    return Ranges.join(spans)
 
 
 def unreadable(blocks: Iterable[Block]) -> tuple[Loss, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -14,7 +15,7 @@ from ..stream.errors import StoreError
 from ..stream.ledger import Ledger, Status
 from ..stream.model import Commit, Loss, Product, Run
 from ..stream.tables import Derived, Table
-from .account import account, frames_of, unreadable
+from .account import account, frames_of, projection_only, unreadable
 from .arrays import context
 from .attributes import inner_groups, root_attributes
 from .commits import intact_commits, read_commit, recorded_blocks, settle
@@ -220,7 +221,10 @@ class StoreKeeper:
             self._count(intact_commits(store))
             damaged = [plan.blocks[n] for n in recorded_blocks(store) if n not in self._growth and n < len(plan.blocks)]
             told = (Quarantine(store).losses(), self._losses_known(), losses, unreadable(damaged))
-            ledger = account(plan, frames_of(intact_commits(store)), *told)
+            ledger = replace(
+                account(plan, frames_of(intact_commits(store)), *told),
+                projection_only=projection_only(plan, self.tables, intact_commits(store)),
+            )
             # What lies under a damaged record was acknowledged once: it is not counted, and it is not removed.
             remove_uncommitted(store, plan, self.products, {*self._growth, *(block.number for block in damaged)})
             self._merger.merge_all(self._growth)

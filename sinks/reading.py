@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ..stream.errors import StoreError
 from ..stream.ledger import Ledger
 from ..stream.ranges import Ranges
+from .account import frames_of, projection_only
 from .arrays import context, open_published
 from .commits import DamagedRecordError, read_commit
 from .failure import said
@@ -104,8 +105,9 @@ class _Records:
     def __init__(self, store: Path) -> None:
         self._store = store
         self._lock = threading.Lock()
-        self._seen: dict[int, tuple[tuple[int, int], Ranges]] = {}
-        self._ledger = Ledger(read_run(store).run.plan.frames)
+        self._seen: dict[int, tuple[tuple[int, int], Ranges, Ranges]] = {}
+        self._stored_run = read_run(store)
+        self._ledger = Ledger(self._stored_run.run.plan.frames)
 
     def ledger(self) -> Ledger:
         with self._lock:
@@ -118,18 +120,22 @@ class _Records:
                 status = entry.stat()
                 version = (status.st_ino, status.st_mtime_ns)
                 if self._seen.get(int(stem), (None,))[0] != version:
-                    self._seen[int(stem)] = (version, self._frames(int(stem)))
+                    self._seen[int(stem)] = (version, *self._frames(int(stem)))
                     changed = True
             if changed:
-                stored = Ranges.join(span for _, frames in self._seen.values() for span in frames.spans)
-                self._ledger = replace(self._ledger, stored=stored)
+                stored = Ranges.join(span for _, frames, _ in self._seen.values() for span in frames.spans)
+                skipped = Ranges.join(span for _, _, frames in self._seen.values() for span in frames.spans)
+                self._ledger = replace(self._ledger, stored=stored, projection_only=skipped)
             return self._ledger
 
-    def _frames(self, block: int) -> Ranges:
+    def _frames(self, block: int) -> tuple[Ranges, Ranges]:
+        """Give the frames that a block holds, and those of them of which only projections were kept."""
         try:
-            return Ranges.of(f.number for f in read_commit(self._store, block).frames)
+            commit = read_commit(self._store, block)
         except DamagedRecordError:
-            return Ranges()
+            return Ranges(), Ranges()
+        run, tables = self._stored_run.run, self._stored_run.tables
+        return frames_of([commit]), projection_only(run.plan, tables, [commit])
 
 
 @lru_cache(maxsize=16)

@@ -85,7 +85,7 @@ def salvage_ledger(store: Path) -> Ledger | None:
     """
     try:
         ledger = ledger_from_json(json.loads(ledger_file(store).read_bytes()))
-        told = (*ledger.stored.spans, *((k.first, k.last) for k in ledger.losses))
+        told = (*ledger.stored.spans, *ledger.projection_only.spans, *((k.first, k.last) for k in ledger.losses))
         texts = [text for k in ledger.losses for text in (k.where, k.why)]
         sound = all(0 <= first <= last for first, last in told) and all(isinstance(t, str) for t in texts)
         return ledger if sound and ledger.expected > 0 else None
@@ -99,6 +99,8 @@ def ledger_from_json(data: Mapping[str, Any]) -> Ledger:
         data["frames_expected"],
         Ranges.join((first, last) for first, last in data["stored"]),
         tuple(Loss(**loss) for loss in data["lost"]),
+        # Ledgers of a time when every stored frame was kept whole do not say so.
+        Ranges.join((first, last) for first, last in data.get("projection_only", ())),
     )
 
 

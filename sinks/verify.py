@@ -8,7 +8,7 @@ from typing import Any
 
 from ..stream.ledger import Status
 from ..stream.model import Loss
-from .account import frames_of
+from .account import frames_of, projection_only
 from .failure import said
 from .runfile import read_run
 from .verify_store import Progress, examine
@@ -27,6 +27,10 @@ class VerifyReport:
         ``complete``, ``incomplete``, or ``recording`` where the run was never sealed.
     frames_expected, frames_stored, frames_lost : int
         By the commit records and the ledger.
+    frames_projection_only : int
+        Those of the stored ones of whose pixels only projections were kept, by the commit records.
+    projection_only : tuple of (int, int)
+        Their numbers, inclusive ranges.
     checks : tuple of str
         What was compared.
     losses : tuple of Loss
@@ -40,6 +44,8 @@ class VerifyReport:
     frames_expected: int
     frames_stored: int
     frames_lost: int
+    frames_projection_only: int
+    projection_only: tuple[tuple[int, int], ...]
     checks: tuple[str, ...]
     losses: tuple[Loss, ...]
     problems: tuple[str, ...]
@@ -73,12 +79,15 @@ def verify(store: Path, progress: Progress | None = None) -> VerifyReport:
     with said(f"read {store}"):
         found = examine(store, stored_run, progress)
     ledger = found.ledger
+    skipped = projection_only(stored_run.run.plan, stored_run.tables, found.commits.values())
     return VerifyReport(
         ok=not found.problems,
         status=ledger.status if ledger else "recording",
         frames_expected=stored_run.run.plan.frames,
         frames_stored=len(frames_of(found.commits.values())),
         frames_lost=len(ledger.lost) if ledger else 0,
+        frames_projection_only=len(skipped),
+        projection_only=skipped.spans,
         checks=found.checks,
         losses=ledger.losses if ledger else (),
         problems=tuple(dict.fromkeys(problem.text for problem in found.problems)),

@@ -13,7 +13,7 @@ from ..stream.errors import StoreError
 from ..stream.ledger import Ledger
 from ..stream.model import Block, Commit
 from ..stream.ranges import Ranges
-from .account import account, frames_of
+from .account import account, frames_of, projection_only
 from .arrays import context
 from .commits import DamagedRecordError, read_commit, record_file, recorded_blocks
 from .derivation import Derivation
@@ -107,7 +107,8 @@ def examine(store: Path, stored_run: StoredRun, progress: Progress | None = None
         problems += _check_files(store, stored_run, commits, goes_on=goes_on)
         problems += _check_table(store, plan.frames, commits)
         problems += check_tables(store, stored_run.tables, commits)
-        problems += _check_ledger(store, plan.frames, frames_of(commits.values()), ledger)
+        skipped = projection_only(plan, stored_run.tables, commits.values())
+        problems += _check_ledger(store, plan.frames, frames_of(commits.values()), skipped, ledger)
     return Findings(commits, damaged, ledger, tuple(checks), tuple(problems))
 
 
@@ -215,7 +216,9 @@ def _check_table(store: Path, expected: int, commits: dict[int, Commit]) -> Iter
             yield Problem(f"{FOLDER}/{name}: not what the commit records say for {as_text(bad)}")
 
 
-def _check_ledger(store: Path, expected: int, stored: Ranges, ledger: Ledger | None) -> Iterator[Problem]:
+def _check_ledger(
+    store: Path, expected: int, stored: Ranges, skipped: Ranges, ledger: Ledger | None
+) -> Iterator[Problem]:
     if ledger is None:
         if not ledger_file(store).exists():
             yield Problem("the ledger is missing: seal the run")
@@ -228,6 +231,8 @@ def _check_ledger(store: Path, expected: int, stored: Ranges, ledger: Ledger | N
         (ledger.stored - stored, "stored in the ledger, but in no commit record"),
         (stored - ledger.stored, "in a commit record, but not stored in the ledger"),
         (ledger.unknown, "neither stored nor lost in the ledger"),
+        (ledger.projection_only - skipped, "projections only in the ledger, but not in a commit record"),
+        (skipped - ledger.projection_only, "projections only in a commit record, but not in the ledger"),
     ):
         if frames.spans:
             yield Problem(f"{as_text(frames)}: {what}")

@@ -26,11 +26,15 @@ class Ledger:
         Frame numbers that are durable in the store.
     losses : tuple of Loss
         Frame numbers that never will be, disjoint from each other and from ``stored``.
+    projection_only : Ranges
+        Those of ``stored`` of whose pixels only projections were kept, as the recipe asks for; known from the commit
+        records.
     """
 
     expected: int
     stored: Ranges = field(default_factory=Ranges)
     losses: tuple[Loss, ...] = ()
+    projection_only: Ranges = field(default_factory=Ranges)
 
     def store(self, numbers: Ranges) -> Ledger:
         """Account for frames that became durable; what is stored is no longer lost."""
@@ -75,7 +79,9 @@ class Ledger:
             "frames_expected": self.expected,
             "frames_stored": len(self.stored),
             "frames_lost": len(self.lost),
+            "frames_projection_only": len(self.projection_only),
             "stored": [list(span) for span in self.stored.spans[:most]],
+            "projection_only": [list(span) for span in self.projection_only.spans[:most]],
             "lost": lost,
         }
 

@@ -48,8 +48,12 @@ class Table:
         are in its order.
     meaning : str
         One line.
+    kept : str
+        Its column that is 0 where only projections are stored of the pixels of a stack; empty where it says no such
+        thing.
     """
 
     name: str
     columns: tuple[Column, ...]
     meaning: str = ""
+    kept: str = ""

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from ...stream.ranges import Ranges
 from ..output import say_json
 from ..progress import check_progress
 
@@ -19,7 +20,8 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="End with one JSON object.")] = False,
 ) -> None:
     """Check a store against its commit records and ledger; exit 0 only when nothing is wrong and nothing is lost."""
-    from ...sinks.verify import verify  # late: the other commands need not load what reads stores
+    from ...sinks.recompute import as_text  # late: the other commands need not load what reads stores
+    from ...sinks.verify import verify
 
     with check_progress(Console(stderr=True)) as show:
         report = verify(store, show)
@@ -31,6 +33,8 @@ def command(
             console.print(f"problem  {problem}", style="red", markup=False)
         word = "[green]verified[/]" if report.ok else "[red]not good[/]"
         counts = f"{report.frames_stored} of {report.frames_expected} frames stored, {report.frames_lost} lost"
+        if report.projection_only:
+            counts += f"; only projections of {as_text(Ranges(report.projection_only))}"
         console.print(f"{word}  {report.status}: {counts}")
     if not (report.ok and report.status == "complete"):
         raise typer.Exit(1)

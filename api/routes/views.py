@@ -129,7 +129,9 @@ class LedgerView(BaseModel):
     frames_expected: int
     frames_stored: int
     frames_lost: int
+    frames_projection_only: int = Field(description="stored ones of whose pixels only projections were kept")
     stored: list[tuple[int, int]] = Field(description="inclusive ranges of frame numbers that are durable")
+    projection_only: list[tuple[int, int]] = Field(description="those of them that have only projections")
     lost: list[LossView]
 
     @classmethod

@@ -106,7 +106,8 @@ class FakeRuns:
     def ledger(self, run_id: str) -> Ledger | None:
         if self.get(run_id) is None:
             return None
-        return Ledger(10, Ranges(((0, 6),)), (Loss(8, 8, "agent", "spool full"),))
+        losses = (Loss(8, 8, "agent", "spool full"),)
+        return Ledger(10, Ranges(((0, 6),)), losses, projection_only=Ranges(((2, 3),)))
 
     def recipe(self, run_id: str) -> dict[str, object] | None:
         run = self.get(run_id)

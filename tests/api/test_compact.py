@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from octostream.api.cli import app
 from octostream.api.offline import reduce_offline
 from octostream.api.offline_input import open_input
 from octostream.api.offline_store import open_store
@@ -18,6 +19,7 @@ from octostream.kernels.recipe import Recipe
 from octostream.kernels.recipe_file import BUILT_IN
 from octostream.kernels.reduction import plan_reduction
 from octostream.sinks.verify import verify
+from typer.testing import CliRunner
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 STACK = DATA / "lattice_lightsheet_raw.tif"
@@ -84,7 +86,10 @@ def test_planes_without_specimen_are_in_no_shard(tmp_path, least):
     reduction = plan_reduction(Recipe.load("lightsheet-compact", changed), source.plan)
     with closing(source), open_store(out, source, reduction, {}, keep_raw=True) as store:
         assert reduce_offline(source, reduction, store, 1, lambda done, total: None).status == "complete"
-    assert verify(out).problems == ()
+    report, told = verify(out), CliRunner().invoke(app, ["verify", str(out)])
+    assert report.problems == ()
+    assert told.exit_code == 0
+    assert f"10 of 10 frames stored, 0 lost; only projections of frames {5 if least < 500 else 0}-9\n" in told.stdout
     seen, kept = zarr.open_group(out, mode="r"), least < 500
     for path in ("0", "labels/foreground/0"):  # a chunk is a plane
         there = chunks(out, path, "0/0/0/0/0")

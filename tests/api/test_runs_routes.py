@@ -60,7 +60,9 @@ def test_the_ledger_names_every_range(service, make, data) -> None:
         "frames_expected": 10,
         "frames_stored": 7,
         "frames_lost": 1,
+        "frames_projection_only": 2,
         "stored": [[0, 6]],
+        "projection_only": [[2, 3]],
         "lost": [{"first": 8, "last": 8, "where": "agent", "why": "spool full"}],
     }
 

@@ -59,3 +59,4 @@ def test_every_frame_is_accounted_for_once(steps):
     assert ledger.status == ("recording" if unknown else "incomplete" if lost else "complete")
     plain = ledger.to_json()
     assert (plain["frames_expected"], plain["frames_stored"], plain["frames_lost"]) == (61, len(stored), len(lost))
+    assert (plain["frames_projection_only"], plain["projection_only"]) == (0, [])
