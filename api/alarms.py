@@ -37,8 +37,11 @@ ALARMS = (
     "run_slow",
     *QUEUES,
     "spool_in_use",
+    "series_trouble",
 )
 WARNING, ALARM = 1, 2
+#: What costs no frame.
+_WARNINGS = {"spool_in_use", "series_trouble"}
 #: What a worker calls the device that it has in place of one that it lost.
 LOST_GPU = f"{IN_PLACE_OF_GPU} that it lost"
 
@@ -134,7 +137,7 @@ def fill_level(fill: float, level: int) -> int:
 def _plain_level(name: str, text: str) -> int:
     if not text:
         return 0
-    return WARNING if name == "spool_in_use" else ALARM
+    return WARNING if name in _WARNINGS else ALARM
 
 
 def _step(before: Raised, wanted: int, rise_s: float, now_s: float, now_ns: int) -> Raised:

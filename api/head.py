@@ -293,10 +293,10 @@ class Head:
     def _take_kept(self, now: float) -> None:
         self._keeping.take_derived(now)
         for shown in self._keeping.take_shown(now):
-            self._picture.accounts[shown.run].trouble = shown.trouble
-            live = self._protocol.runs.get(shown.run)
-            if live is not None and not shown.trouble:
-                self._picture.publish.observe(now, shown.seconds, live.run.plan.blocks[0].count)
+            account = self._picture.accounts[shown.run]
+            account.trouble, account.following = shown.trouble, shown.following
+            if shown.frames:
+                self._picture.publish.observe(now, shown.seconds, shown.frames)
         for end in self._keeping.take_sealed(now):
             match end:
                 case Sealed():

@@ -71,13 +71,19 @@ class Shown:
     run : str
     seconds : float
         How long that took.
+    frames : int
+        That readers see now, or will once all before them are there; 0 where only derived products grew.
     trouble : str
         Why readers do not see more, where they do not; it is tried again.
+    following : str
+        Why the series of its recipe do not follow it at present; its frames do not wait for them.
     """
 
     run: str
     seconds: float
+    frames: int
     trouble: str
+    following: str
 
 
 @dataclass(frozen=True)
@@ -199,13 +205,16 @@ class Keeping:
                 continue
             if error is not None and not isinstance(error, StoreError):
                 raise error
+            frames = 0
             if outcome.result is not None:
                 self._shown[run] |= outcome.result
+                blocks = self._keepers[run].run.plan.blocks
+                frames = sum(blocks[n].count for n in outcome.result)
             else:
                 log.warning("run cannot be published yet", run=run, why=str(error))
                 if run not in self._to_seal:
                     self._to_show[run] = now + AGAIN_S
-            yield Shown(run, outcome.seconds, str(error or "") or self._deriving.trouble(run))
+            yield Shown(run, outcome.seconds, frames, str(error or ""), self._deriving.trouble(run))
 
     def take_derived(self, now: float) -> None:
         """Take what was followed: readers are to see it."""

@@ -198,7 +198,8 @@ class Picture:
     def _run(self, run: str) -> RunReport:
         account = self.accounts[run]
         report = account.report(self._protocol.runs[run], "recording", account.rate_hz)
-        return replace(report, reason=self._protocol.waits(run) or account.trouble or report.reason)
+        reason = self._protocol.waits(run) or account.trouble or account.following or report.reason
+        return replace(report, reason=reason)
 
     def _live_run(self, report: RunReport, now: float) -> LiveRun:
         account = self.accounts[report.id]
@@ -255,7 +256,9 @@ def _reasons(
 ) -> dict[str, str]:
     """Give the texts of the alarms that are not about how full a queue is."""
     lost = [run.name for run in runs if run.lost]
+    accounts = list(accounts)
     troubles = [f"{account.run.name}: {account.trouble}" for account in accounts if account.trouble]
+    following = [f"{account.run.name}: {account.following}" for account in accounts if account.following]
     slow = [run.name for run in runs if run.target_hz is not None and run.slow_for_s >= SLOW_S]
     without = [worker for worker in workers if worker.device.startswith(IN_PLACE_OF_GPU)]
     spooled = any(stage.name == "spool" and stage.queue for stage in stages)
@@ -263,6 +266,7 @@ def _reasons(
         "frames_lost": f"frames of {_names(lost)} were lost: the ledger names each one" if lost else "",
         "disk_full": "the disk is full to its reserve" if disk.free < disk.reserve else "",
         "store_trouble": troubles[0] if troubles else "",
+        "series_trouble": following[0] if following else "",
         "worker_trouble": next((worker.trouble for worker in workers if worker.trouble), ""),
         "gpu_lost": f"{without[0].id} works on the {without[0].device}" if without else "",
         "run_slow": f"{_names(slow)} below the planned rate" if slow else "",

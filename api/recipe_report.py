@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 from ..kernels.lane_report import lane_report
 from ..kernels.lane_steps import LANE
@@ -14,6 +11,7 @@ from ..kernels.reduction import Reduction
 from ..kernels.speed import Speed
 from ..kernels.steps import find_step
 from ..sinks.disk import readable
+from ..sinks.layout import whole_bytes
 
 
 def recipe_facts(reduction: Reduction, speed: Speed, following: Speed | None) -> dict[str, Any]:
@@ -40,7 +38,7 @@ def recipe_facts(reduction: Reduction, speed: Speed, following: Speed | None) ->
             "axes": product.axes,
             "shape": list(product.shape),
             "dtype": product.dtype,
-            "bytes": math.prod(product.shape) * np.dtype(product.dtype).itemsize,
+            "bytes": whole_bytes(product),
             "written": product.stage,
         }
         for product in reduction.products

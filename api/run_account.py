@@ -34,6 +34,8 @@ class RunAccount:
         Frames that the agent started late.
     trouble : str
         Why its store cannot be published or sealed at present; empty where nothing is wrong.
+    following : str
+        Why the series of its recipe do not follow it at present; empty where they do, or where there are none.
     """
 
     run: Run
@@ -41,6 +43,7 @@ class RunAccount:
     stages: tuple[StageReport, ...] = ()
     late: int = 0
     trouble: str = ""
+    following: str = ""
     raw_bytes: int = 0
     stored_bytes: int = 0
     reduced: Histogram = field(default_factory=Histogram)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from octostream.api.background import Background
+from octostream.api.deriving import Deriving
 from octostream.api.keeping import AGAIN_S, REMOVED_S, Delayed, Keeping, Sealed, Unsealable, taken_up
 from octostream.kernels.recipe import Recipe
 from octostream.kernels.reduction import plan_reduction
@@ -107,6 +108,26 @@ def test_only_what_is_new_is_asked_to_be_shown(keeping, keeper):
         keeping.turn(0.0, {run: committed})
         soon(lambda: keeping.take_shown(0.0))
     assert keeper.published == Ranges.of([1])
+
+
+def test_trouble_of_the_series_is_told_apart_and_counts_no_frames(keeping, keeper, monkeypatch):
+    run = keeper.run.id
+    keeper.go.set()
+    keeping.add(keeper, REDUCTION)
+    monkeypatch.setattr(Deriving, "take", lambda *_: iter([run]))
+    monkeypatch.setattr(Deriving, "trouble", lambda *_: "the series failed")
+    keeping.show(run)
+    told = []
+    for _ in range(2):
+        keeping.turn(0.0, {run: Ranges.of([0, 1])})
+        (shown,) = soon(lambda: keeping.take_shown(0.0))
+        told.append((shown.frames, shown.trouble, shown.following))
+        keeping.take_derived(0.0)
+    assert told == [(8, "", "the series failed"), (0, "", "the series failed")]
+    keeper.error = StoreError("the disk is away")
+    keeping.turn(0.0, {run: Ranges.of([0, 1])})
+    (shown,) = soon(lambda: keeping.take_shown(0.0))
+    assert (shown.frames, shown.trouble, shown.following) == (0, "the disk is away", "the series failed")
 
 
 def test_a_disk_that_refuses_is_asked_again_and_a_defect_is_told(keeping, keeper):

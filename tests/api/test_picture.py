@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from octostream.api.alarms import LOST_GPU
 from octostream.api.picture import SILENT_WORKERS, WORKER_S, Disk, Picture
+from octostream.api.run_account import RunAccount
 from octostream.kernels.lane_choice import FULL_GPU
 from octostream.stream import messages as m
 from octostream.stream.head_protocol import HeadProtocol, Worker
+from octostream.stream.model import Plan, Run
 from octostream.stream.telemetry import StageMeter
 
 
@@ -78,3 +80,15 @@ def test_the_device_of_a_worker_is_shown_and_a_lost_gpu_is_an_alarm() -> None:
         assert [worker.device for worker in report.workers] == [device]
         assert [alarm.name for alarm in report.alarms] == alarms
     assert report.alarms[0].text == f"w0 works on the {LOST_GPU}"
+
+
+def test_a_series_that_does_not_follow_is_a_warning_and_no_trouble_of_the_store() -> None:
+    service = Service()
+    run = Run("id", "fish", "local", Plan((1, 1, 1, 4, 4)), {}, "/nowhere", False, 1)
+    account = service.picture.accounts["id"] = RunAccount(run)
+    account.following = "the series failed"
+    alarms = service.picture.report(service.now, 0, 0).alarms
+    assert [(a.name, a.severity, a.text) for a in alarms] == [("series_trouble", "warning", "fish: the series failed")]
+    account.trouble = "the disk is away"
+    alarms = service.picture.report(service.now, 0, 0).alarms
+    assert [(a.name, a.severity) for a in alarms] == [("store_trouble", "alarm"), ("series_trouble", "warning")]
