@@ -13,10 +13,10 @@ from typing import Any
 from octostream.tests.icat_server.bean import Bean
 from octostream.tests.icat_server.compiling import Sql, compile_query, ids_of
 from octostream.tests.icat_server.faults import BAD_PARAMETER, INSUFFICIENT_PRIVILEGES, IcatFault
-from octostream.tests.icat_server.jpql import Query
 from octostream.tests.icat_server.old_style import parse_any
 from octostream.tests.icat_server.schema import ATTRIBUTE, SCHEMA, Entity, Field
 from octostream.tests.icat_server.store import Store
+from octostream.tests.icat_server.syntax import Query
 
 ROOT = "simple/root"
 LETTERS = {"CREATE": "C", "READ": "R", "UPDATE": "U", "DELETE": "D"}

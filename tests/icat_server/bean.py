@@ -69,11 +69,16 @@ def read_bean(element: Any, declared: Entity | None = None) -> Bean:
     return bean
 
 
+def escaped(text: str) -> str:
+    """Give a text as it can stand in an element; a carriage return would be read as a line's end."""
+    return escape(text, {"\r": "&#13;"})
+
+
 def write_bean(bean: Bean, tag: str, typed: bool = False) -> str:
     """Give the XML of a bean; ``typed`` where the place it stands in does not say what it is."""
     fields = bean.entity.fields
     parts = [
-        f"<{name}>{escape(write(value, fields[name].type))}</{name}>"
+        f"<{name}>{escaped(write(value, fields[name].type))}</{name}>"
         for name, value in bean.values.items()
         if value is not None
     ]

@@ -24,8 +24,13 @@ def check_row(entity: Entity, row: dict[str, Value]) -> None:
         value = row.get(field.name)
         if value is None and field.required:
             raise IcatFault(VALIDATION, f"{entity.name}: {field.name} cannot be null.")
-        if isinstance(value, str) and field.length and len(value) > field.length:
+        if isinstance(value, str) and field.length and _java_length(value) > field.length:
             raise IcatFault(VALIDATION, f"{entity.name}: {field.name} cannot have length > {field.length}")
+
+
+def _java_length(text: str) -> int:
+    """Give the length as Java counts it: what lies beyond 16 bits counts twice."""
+    return len(text) + sum(ord(character) > 0xFFFF for character in text)
 
 
 def check_unique(

@@ -6,23 +6,34 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from octostream.tests.icat_server.faults import BAD_PARAMETER, NOT_IMPLEMENTED, IcatFault
-from octostream.tests.icat_server.jpql import AGGREGATES, Call, Expression, Infix, Literal, Parameter, Path, Query, Test
 from octostream.tests.icat_server.schema import ENUMS, MANY, ONE, SCHEMA, Entity
 from octostream.tests.icat_server.store import quoted
+from octostream.tests.icat_server.syntax import (
+    AGGREGATES,
+    NOW,
+    Call,
+    Expression,
+    Infix,
+    Literal,
+    Parameter,
+    Path,
+    Query,
+    Test,
+)
 from octostream.tests.icat_server.values import Value, milliseconds
 
-#: Functions of one row: what they are in SQLite, how many arguments, what they give ("" as the argument).
+#: Functions of one row: what they are in the store, how many arguments, what they give ("" as the argument).
 FUNCTIONS = {
     "UPPER": ("upper", (1,), "String"),
     "LOWER": ("lower", (1,), "String"),
     "TRIM": ("trim", (1,), "String"),
-    "CONCAT": ("concat", (2,), "String"),
+    "CONCAT": ("join_texts", (2,), "String"),
     "SUBSTRING": ("substr", (2, 3), "String"),
     "LENGTH": ("length", (1,), "Long"),
     "LOCATE": ("locate", (2,), "Long"),
     "ABS": ("abs", (1,), ""),
-    "MOD": ("mod", (2,), "Long"),
-    "SQRT": ("sqrt", (1,), "Double"),
+    "MOD": ("remainder", (2,), "Long"),
+    "SQRT": ("square_root", (1,), "Double"),
 }
 #: Gives the restriction on an entity's ids: SQL of allowed ids with its values, or nothing when all are allowed.
 Restrict = Callable[[Entity], "Sql | None"]
@@ -139,7 +150,7 @@ class _Compiler:
     def parameter(self, name: str) -> Sql:
         if name == "user":
             return Sql("?", (self.user,), "String")
-        if name in ("CURRENT_TIMESTAMP", "CURRENT_DATE", "CURRENT_TIME"):
+        if name in NOW:
             return Sql("?", (self.now_ms,), "Date")
         raise IcatFault(BAD_PARAMETER, f":{name} is no parameter; there is :user")
 
@@ -251,8 +262,8 @@ def ids_of(query: Query, user: str, now_ms: int) -> Sql:
     return Sql(f'SELECT {alias}."id" FROM {" ".join(compiler.tables)} WHERE {where.text}', where.values)
 
 
-def compile_query(query: Query, user: str, now_ms: int, restrict: Restrict) -> Compiled:
-    """Compile a search.
+def compile_query(query: Query, user: str, now_ms: int, restrict: Restrict, at_most: int = -1) -> Compiled:
+    """Compile a search for at most so many rows.
 
     Raises
     ------
@@ -282,7 +293,7 @@ def compile_query(query: Query, user: str, now_ms: int, restrict: Restrict) -> C
         parts.append(f"WHERE {' AND '.join(sql.text for sql in conditions)}")
     if order:
         parts.append(f"ORDER BY {', '.join(sql.text + (' DESC' if falling else '') for sql, falling in order)}")
-    if query.limit:
-        parts.append(f"LIMIT {query.limit[1]} OFFSET {query.limit[0]}")
+    skip, count = query.limit or (0, at_most)
+    parts.append(f"LIMIT {count if at_most < 0 else min(count, at_most)} OFFSET {skip}")
     bound = [*chosen, *conditions, *(sql for sql, _ in order)]
     return Compiled(Sql(" ".join(parts), tuple(v for sql in bound for v in sql.values)), tuple(columns))

@@ -7,6 +7,7 @@ is most of what a test would wait for, can be used again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -30,7 +31,7 @@ def icat_server(icat_listener: IcatServer) -> Iterator[IcatServer]:
     """A stand-in ICAT with the small facility of ``seed.py`` and nothing else; its ``url`` is for ``icat.Client``."""
     icat_listener.reset()
     yield icat_listener
-    icat_listener.reset()
+    icat_listener.recover()
 
 
 @pytest.fixture(scope="session")
@@ -39,20 +40,22 @@ def icat_clients() -> dict[str, Any]:
     return {}
 
 
-@pytest.fixture
-def icat_client(icat_server: IcatServer, icat_clients: dict[str, Any]) -> Callable[..., Any]:
-    """Gives a logged-in python-icat client of a user: root, ingester, alice or bob."""
+def logged_in(server: IcatServer, clients: dict[str, Any], user: str) -> Any:
+    """Give a python-icat client of a user, one that has started up before if there is one, with a new session."""
     import icat
 
-    def login(user: str = "root") -> Any:
-        if user not in icat_clients:
-            icat_clients[user] = icat.Client(icat_server.url, cache=None)
-            icat_clients[user].set_options(timeout=TIMEOUT_S)
-            # It may be forgotten after its server has gone.
-            icat_clients[user].autoLogout = False
-        client = icat_clients[user]
-        client.sessionId = None
-        client.login("simple", {"username": user, "password": PASSWORDS[user]})
-        return client
+    if user not in clients:
+        clients[user] = icat.Client(server.url, cache=None)
+        clients[user].set_options(timeout=TIMEOUT_S)
+        # It may be forgotten after its server has gone.
+        clients[user].autoLogout = False
+    client = clients[user]
+    client.sessionId = None
+    client.login("simple", {"username": user, "password": PASSWORDS[user]})
+    return client
 
-    return login
+
+@pytest.fixture
+def icat_client(icat_server: IcatServer, icat_clients: dict[str, Any]) -> Callable[[str], Any]:
+    """Gives a logged-in python-icat client of a user: root, ingester, alice or bob."""
+    return partial(logged_in, icat_server, icat_clients)

@@ -7,9 +7,9 @@ from typing import Any
 
 from octostream.tests.icat_server.bean import Bean
 from octostream.tests.icat_server.faults import BAD_PARAMETER, VALIDATION, IcatFault
-from octostream.tests.icat_server.jpql import Path
 from octostream.tests.icat_server.schema import ATTRIBUTE, ONE, SCHEMA, Entity, Field
 from octostream.tests.icat_server.store import Store, bare
+from octostream.tests.icat_server.syntax import Path
 
 #: Relations to follow, and those to follow from there.
 Tree = dict[str, "Tree"]

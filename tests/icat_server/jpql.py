@@ -1,123 +1,28 @@
-"""The query language as text: what a query says, before anybody asks what it means.
-
-A query is ``SELECT … FROM Entity o [JOIN …] [WHERE …] [ORDER BY …] [INCLUDE …] [LIMIT skip, count]``. Words of the
-language may be written in either case, names of entities and fields may not.
-"""
+"""Reads queries: from text to what `syntax` says that a query consists of."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
 from functools import lru_cache
 
 from octostream.tests.icat_server.faults import BAD_PARAMETER, IcatFault
-
-AGGREGATES = ("COUNT", "MIN", "MAX", "AVG", "SUM")
-COMPARISONS = ("=", "<>", "!=", "<=", ">=", "<", ">")
-_TOKENS = re.compile(
-    r"(?P<space>\s+)|(?P<text>'(?:[^']|'')*')|(?P<date>\{\s*(?:ts|d)\s+'?(?P<moment>[^'}]+?)'?\s*\})"
-    r"|(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)"
-    r"|(?P<name>[A-Za-z_$][\w$]*(?:\.[A-Za-z_$][\w$]*)*)|(?P<parameter>:\w+)|(?P<sign><=|>=|<>|!=|[=<>(),+*/-])"
+from octostream.tests.icat_server.syntax import (
+    COMPARISONS,
+    CONSTANTS,
+    NOW,
+    RESERVED,
+    Call,
+    Expression,
+    Infix,
+    Join,
+    Literal,
+    Parameter,
+    Path,
+    Query,
+    Test,
+    tokens,
 )
+
 _DEEPEST = 100
-
-
-@dataclass(frozen=True)
-class Path:
-    """A name, or a way along relations: ``o.investigation.name``."""
-
-    parts: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Literal:
-    """A constant; ``date`` when it was written as one."""
-
-    value: str | int | float | bool | None
-    date: bool = False
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """A value that the server knows: ``:user``."""
-
-    name: str
-
-
-@dataclass(frozen=True)
-class Call:
-    """A function of the language, an aggregate among them."""
-
-    name: str
-    arguments: tuple[Expression, ...]
-    distinct: bool = False
-
-
-@dataclass(frozen=True)
-class Infix:
-    """Two expressions and what stands between them: arithmetic, comparison, AND, OR."""
-
-    sign: str
-    left: Expression
-    right: Expression
-
-
-@dataclass(frozen=True)
-class Test:
-    """A predicate: NOT, LIKE, IN, BETWEEN, NULL, EMPTY; ``operands`` begin with what is tested."""
-
-    kind: str
-    operands: tuple[Expression, ...]
-    negated: bool = False
-
-
-Expression = Path | Literal | Parameter | Call | Infix | Test
-
-
-@dataclass(frozen=True)
-class Join:
-    """One JOIN: a way, the name for what it leads to, and whether objects without it stay."""
-
-    path: Path
-    alias: str
-    left: bool
-
-
-@dataclass(frozen=True)
-class Query:
-    """A whole query. ``include`` is the string "1", or ways with the names given to their ends (may be empty)."""
-
-    select: tuple[Expression, ...]
-    distinct: bool
-    entity: str
-    alias: str
-    joins: tuple[Join, ...]
-    where: Expression | None
-    order: tuple[tuple[Expression, bool], ...]
-    include: str | tuple[tuple[Path, str], ...]
-    limit: tuple[int, int] | None
-
-
-def tokens(text: str) -> list[tuple[str, str]]:
-    """Cut a query into (kind, text).
-
-    Raises
-    ------
-    IcatFault
-        BAD_PARAMETER: something that is no word of the language, as an open quote.
-    """
-    found, position = [], 0
-    while position < len(text):
-        match = _TOKENS.match(text, position)
-        if match is None:
-            raise IcatFault(
-                BAD_PARAMETER, f"Unexpected text at character {position} of the query: {text[position:][:40]}"
-            )
-        position = match.end()
-        kind = match.lastgroup if match.lastgroup != "moment" else "date"
-        if kind != "space":
-            found.append((str(kind), match["moment"] if kind == "date" else match[0]))
-    return found
 
 
 class _Parser:
@@ -154,7 +59,7 @@ class _Parser:
 
     def _name(self, what: str) -> str:
         kind, text = self._peek()
-        if kind != "name" or text.upper() in _RESERVED:
+        if kind != "name" or text.upper() in RESERVED:
             raise self._fail(what)
         self._at += 1
         return text
@@ -236,7 +141,7 @@ class _Parser:
             path = Path(tuple(self._name("a relation").split(".")))
             self._word("AS")
             kind, text = self._peek()
-            named = kind == "name" and text.upper() not in _RESERVED
+            named = kind == "name" and text.upper() not in RESERVED
             steps.append((path, self._name("a name") if named else ""))
             if not self._word(","):
                 return tuple(steps)
@@ -344,12 +249,12 @@ class _Parser:
 
     def _named(self, text: str) -> Expression:
         upper = text.upper()
-        if upper in _CONSTANTS:
-            return Literal(_CONSTANTS[upper])
-        if upper in ("CURRENT_TIMESTAMP", "CURRENT_DATE", "CURRENT_TIME"):
+        if upper in CONSTANTS:
+            return Literal(CONSTANTS[upper])
+        if upper in NOW:
             return Parameter(upper)
         if self._peek() != ("sign", "("):
-            if upper in _RESERVED:
+            if upper in RESERVED:
                 self._at -= 1
                 raise self._fail("a value")
             return Path(tuple(text.split(".")))
@@ -360,11 +265,6 @@ class _Parser:
             arguments.append(self._expression())
         self._need(")")
         return Call(upper, tuple(arguments), distinct)
-
-
-_CONSTANTS = {"TRUE": True, "FALSE": False, "NULL": None}
-_CLAUSES = "SELECT DISTINCT FROM AS LEFT OUTER INNER JOIN WHERE ORDER BY ASC DESC INCLUDE LIMIT"
-_RESERVED = frozenset(f"{_CLAUSES} AND OR NOT IS NULL EMPTY LIKE ESCAPE BETWEEN IN TRUE FALSE".split())
 
 
 @lru_cache(maxsize=1024)

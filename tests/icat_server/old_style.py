@@ -12,19 +12,9 @@ from dataclasses import replace
 from functools import lru_cache
 
 from octostream.tests.icat_server.faults import BAD_PARAMETER, IcatFault
-from octostream.tests.icat_server.jpql import (
-    AGGREGATES,
-    Call,
-    Expression,
-    Infix,
-    Join,
-    Path,
-    Query,
-    Test,
-    parse,
-    parse_condition,
-)
+from octostream.tests.icat_server.jpql import parse, parse_condition
 from octostream.tests.icat_server.schema import ATTRIBUTE, SCHEMA
+from octostream.tests.icat_server.syntax import AGGREGATES, Call, Expression, Infix, Join, Path, Query, Test
 
 _FUNCTION = r"(?P<function>(?i:DISTINCT|COUNT|MIN|MAX|AVG|SUM))"
 _HEAD = re.compile(

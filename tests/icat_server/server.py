@@ -227,12 +227,16 @@ class IcatServer:
         """Say how the server fares."""
         return {**self.misbehaviour.told(), "calls": dict(self.calls)}
 
+    def recover(self) -> None:
+        """Be well again, whatever was ordered."""
+        self.misbehaviour.behave()
+        self.accept()
+
     def reset(self) -> None:
         """Begin again, well: what was in memory is forgotten, what is in a file is read anew."""
-        self.misbehaviour.behave()
+        self.recover()
         self.misbehaviour.done.clear()
         self.calls.clear()
-        self.accept()
         old, self.service = self.service, self._new_service()
         old.store.close()
 

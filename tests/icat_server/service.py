@@ -17,14 +17,16 @@ from octostream.tests.icat_server.faults import (
     BAD_PARAMETER,
     INSUFFICIENT_PRIVILEGES,
     NO_SUCH_OBJECT_FOUND,
+    VALIDATION,
     IcatFault,
 )
 from octostream.tests.icat_server.including import Gatherer, Tree, tree
-from octostream.tests.icat_server.jpql import Path, Query, parse_get
+from octostream.tests.icat_server.jpql import parse_get
 from octostream.tests.icat_server.old_style import parse_any
 from octostream.tests.icat_server.schema import PARAMETER, SCHEMA, Entity, Field
 from octostream.tests.icat_server.sessions import LIFETIME_MINUTES, MNEMONIC, Sessions
 from octostream.tests.icat_server.store import Store
+from octostream.tests.icat_server.syntax import Path, Query
 from octostream.tests.icat_server.writing import Writer, find
 from octostream.tests.icat_server.wsdl import ACCESS_TYPES
 
@@ -214,9 +216,12 @@ class Service:
         with self.store.lock:
             access = self.access(sessionId)
             asked = parse_any((query or "").strip())
-            compiled = compile_query(asked, access.user, self._now_ms(), access.restrict)
-            rows = self.store.rows(f"{compiled.sql.text}", compiled.sql.values)
-            gatherer = Gatherer(self.store, access.visible, self._max_entities)
+            most = self._max_entities
+            compiled = compile_query(asked, access.user, self._now_ms(), access.restrict, most + 1)
+            rows = self.store.rows(compiled.sql.text, compiled.sql.values)
+            if len(rows) > most:
+                raise IcatFault(VALIDATION, f"attempt to process more than {most} entities")
+            gatherer = Gatherer(self.store, access.visible, most)
             return "".join(_found(compiled, row, gatherer, _branches(asked, compiled)) for row in rows)
 
 
@@ -270,8 +275,10 @@ def _entity_info(name: str) -> str:
 
 
 def _field_info(field: Field) -> str:
+    # The one kind that cannot be null in Java has a name of its own there.
+    kind = "boolean" if field.type == "Boolean" else field.type
     length = f"<stringLength>{field.length}</stringLength>" if field.length else ""
     return (
         f"<fields><name>{field.name}</name><notNullable>{str(field.required).lower()}</notNullable>"
-        f"<relType>{field.relation}</relType>{length}<type>{field.type}</type></fields>"
+        f"<relType>{field.relation}</relType>{length}<type>{kind}</type></fields>"
     )

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from typing import Any
-from xml.sax.saxutils import escape
 
 from lxml import etree
-from octostream.tests.icat_server.bean import TNS, XSI, Bean, read_bean, write_bean
+from octostream.tests.icat_server.bean import TNS, XSI, Bean, escaped, read_bean, write_bean
 from octostream.tests.icat_server.faults import BAD_PARAMETER, IcatFault
 from octostream.tests.icat_server.values import Value, write, xs_type
 from octostream.tests.icat_server.wsdl import OPERATIONS
@@ -56,7 +55,7 @@ def value(tag: str, thing: Value, kind: str, typed: bool = False) -> str:
     if thing is None:
         return f'<{tag} xsi:nil="true"/>'
     mark = f' xsi:type="{xs_type(kind)}"' if typed else ""
-    return f"<{tag}{mark}>{escape(write(thing, kind))}</{tag}>"
+    return f"<{tag}{mark}>{escaped(write(thing, kind))}</{tag}>"
 
 
 def found(tag: str, thing: Bean | Value, kind: str) -> str:
@@ -72,7 +71,7 @@ def answer(operation: str, content: str) -> bytes:
 
 def fault(error: IcatFault) -> bytes:
     """Wrap an exception."""
-    message = escape(error.message)
+    message = escaped(error.message)
     detail = f"<message>{message}</message><offset>{error.offset}</offset><type>{error.kind}</type>"
     return (
         f"{_HEAD}<S:Fault><faultcode>S:Server</faultcode><faultstring>{message}</faultstring><detail>"

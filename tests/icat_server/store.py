@@ -5,6 +5,7 @@ One connection serves all threads, one at a time; a transaction is held under th
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,15 @@ from octostream.tests.icat_server.bean import Bean
 from octostream.tests.icat_server.schema import SCHEMA, Entity
 from octostream.tests.icat_server.values import Value
 
+#: Functions of the query language that SQLite lacks, has not everywhere, or knows for ASCII alone.
+_FUNCTIONS = {
+    "upper": (1, lambda text: text if text is None else str(text).upper()),
+    "lower": (1, lambda text: text if text is None else str(text).lower()),
+    "locate": (2, lambda part, text: None if None in (part, text) else str(text).find(str(part)) + 1),
+    "join_texts": (2, lambda left, right: None if None in (left, right) else f"{left}{right}"),
+    "remainder": (2, lambda left, right: None if None in (left, right) or not right else math.fmod(left, right)),
+    "square_root": (1, lambda value: None if value is None or value < 0 else math.sqrt(value)),
+}
 _AFFINITY = {"Long": "INTEGER", "Integer": "INTEGER", "Boolean": "INTEGER", "Date": "INTEGER", "Double": "REAL"}
 
 
@@ -41,6 +51,8 @@ class Store:
         self._db = sqlite3.connect(str(path or ":memory:"), check_same_thread=False, isolation_level=None)
         # The process may be killed at any time; the machine is not taken to lose power.
         self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF; PRAGMA case_sensitive_like=ON;")
+        for name, (count, function) in _FUNCTIONS.items():
+            self._db.create_function(name, count, function, deterministic=True)
         with self.transaction():
             self._db.execute("CREATE TABLE IF NOT EXISTS _session (id TEXT PRIMARY KEY, user TEXT, expires REAL)")
             for entity in SCHEMA.values():
