@@ -24,6 +24,7 @@ from ..stream.link import MAX_MESSAGE_BYTES, Poll, Publisher, Router, Waker, con
 from ..stream.preview import publish_report
 from ..stream.report import RunReport
 from ..stream.wire import decode, encode
+from .cataloguing import Cataloguing
 from .following import row_bytes
 from .head_need import check_memory
 from .keeping import Delayed, Keeping, Sealed, Unsealable, is_there, taken_up
@@ -67,6 +68,8 @@ class HeadSettings:
         What the head may use; runs that would take more are refused.
     keys : str
         Folder of the tier's keys; empty: agents need none.
+    catalogue_s : float
+        How often the catalogue is told of a run that grows, seconds; 0: there is none.
     """
 
     data: str
@@ -78,6 +81,7 @@ class HeadSettings:
     agent_timeout_s: float
     memory_bytes: int
     keys: str = ""
+    catalogue_s: float = 0.0
 
 
 class Head:
@@ -109,6 +113,7 @@ class Head:
         self._protocol = hp.HeadProtocol(settings.dashboard, timing)
         self._picture = Picture(self._protocol, self._disk, settings.memory_bytes)
         self._keeping = Keeping(self._waker.wake)
+        self._cataloguing = Cataloguing(self._data, settings.catalogue_s)
         self._malformed = 0
         self._next_report = 0.0
         self._stopping = False  # a flag, no Event: its lock would deadlock when one signal interrupts another
@@ -142,6 +147,7 @@ class Head:
                 link.close()
             self._context.term()
             self._registry.close()
+            self._cataloguing.close()
 
     def _turn(self) -> None:
         self._poll.wait(0.1)
@@ -156,6 +162,7 @@ class Head:
         if self._drain_asked and not self._protocol.draining:
             self._act(self._protocol.handle(hp.Drain(), now))
         self._act(self._protocol.handle(hp.Tick(), looked))
+        self._tell_catalogue(now)
         if now >= self._next_report:
             self._next_report = now + REPORT_S
             self._look_for_stores(now)
@@ -219,8 +226,9 @@ class Head:
         try:
             reserve = reserve_of(free_bytes(self._data)[1], self.settings.reserve_bytes)
             request = check_opening(opening, self._data, reserve, instrument)
+            self._cataloguing.check(request.run)
             self._check_memory(request)
-            keeper = create_run(self._registry, request, opening.token)
+            keeper = create_run(self._registry, request, opening.token, self._cataloguing)
         except OctostreamError as error:
             self._protocol.refused(opening.token)
             log.info("run refused", why=str(error))
@@ -255,7 +263,7 @@ class Head:
                 self._take_up(row, read_token(Path(row.store)), None)
             except OctostreamError as error:
                 log.error("run cannot be taken up again", run=row.id, why=str(error))
-                self._registry.update(replace(row, status="incomplete", reason=str(error), sealed_ns=wall_ns()))
+                self._registry.end(replace(row, status="incomplete", reason=str(error), sealed_ns=wall_ns()))
 
     def _reopen(self, address: bytes, opening: m.Open, permit: Permit) -> None:
         """Take up a run again that was sealed because its agent was silent."""
@@ -277,7 +285,8 @@ class Head:
         reduction = reduction_without_maps(keeper.run)  # before anything is undone: a step may be gone meanwhile
         if row.status != "recording":
             # The registry first: a head that dies in between takes the run up when it comes back.
-            self._registry.update(replace(row, status="recording", reason="", sealed_ns=None))
+            opened = replace(row, status="recording", reason="", sealed_ns=0)
+            self._registry.update(opened, self._cataloguing.grown(keeper.run, opened))
         keeper.unseal()
         held = taken_up(keeper)
         account = self._picture.accounts[row.id] = RunAccount(keeper.run)
@@ -316,7 +325,7 @@ class Head:
         live.ledger = ledger
         report = account.report(live, ledger.status, sealed.rate_hz, wall_ns())
         try:
-            self._registry.update(report)
+            self._registry.update(report, self._cataloguing.ended(live.run, report))
         except StoreError as error:
             log.warning("run cannot be sealed yet", run=run, why=str(error))
             account.trouble = str(error)
@@ -341,6 +350,18 @@ class Head:
             why = f"its store {self._protocol.runs[run].run.store} was removed"
             self._give_up(run, why, m.Refuse(f"the run has ended: {why}", "check who removed it, and open a new run"))
 
+    def _tell_catalogue(self, now: float) -> None:
+        """Write down for the catalogue how far the open runs are, each now and then."""
+        for run in self._cataloguing.due(
+            now, {r: v.committed for r, v in self._protocol.runs.items() if not v.sealing}
+        ):
+            live, account = self._protocol.runs[run], self._picture.accounts[run]
+            report = account.report(live, "recording", account.rate_hz)
+            try:
+                self._registry.update(report, self._cataloguing.grown(live.run, report))
+            except StoreError as error:  # the next time tells it all; a disk that fails shows elsewhere
+                log.warning("the catalogue is not told how far a run is", run=run, why=str(error))
+
     def _give_up(self, run: str, why: str, refusal: m.Refuse) -> None:
         """End a run that can neither go on nor be sealed; what its store holds stays as it is."""
         log.error("run is given up", run=run, why=why)
@@ -349,7 +370,7 @@ class Head:
         if not is_there(run_file(Path(live.run.store))):
             report = replace(report, stored=0, lost=report.expected)
         try:
-            self._registry.update(report)
+            self._registry.update(report, self._cataloguing.ended(live.run, report))
         except StoreError as error:  # it is still open there: the next life of the head comes to the same end
             log.error("the registry does not know", run=run, why=str(error))
         self._show_end(run, report)
@@ -369,7 +390,7 @@ class Head:
             why = str(error)
         log.warning("run that never began cannot be removed", run=run, why=why)
         report = account.report(None, "incomplete", None, wall_ns())
-        self._registry.update(replace(report, reason=f"it never began, but its store cannot be removed: {why}"))
+        self._registry.end(replace(report, reason=f"it never began, but its store cannot be removed: {why}"))
 
     def _disk(self) -> Disk:
         try:

@@ -14,6 +14,7 @@ from ..sinks.keeper import StoreKeeper
 from ..sinks.registry import Registry
 from ..stream.errors import NameRefusedError, OctostreamError, StoreError
 from ..stream.report import RunReport
+from .cataloguing import Cataloguing
 from .opening import Request
 from .run_account import RunAccount
 from .tokens import write_token
@@ -25,7 +26,7 @@ HALF_MADE = "it is being made or removed"
 log = structlog.get_logger()
 
 
-def create_run(registry: Registry, request: Request, token: str) -> StoreKeeper:
+def create_run(registry: Registry, request: Request, token: str, cataloguing: Cataloguing) -> StoreKeeper:
     """Enter a run, make its store and keep its token.
 
     Parameters
@@ -35,6 +36,8 @@ def create_run(registry: Registry, request: Request, token: str) -> StoreKeeper:
         Checked.
     token : str
         By which the run knows its agent.
+    cataloguing : Cataloguing
+        Says what the catalogue is told.
 
     Raises
     ------
@@ -62,7 +65,7 @@ def create_run(registry: Registry, request: Request, token: str) -> StoreKeeper:
         raise
     try:
         write_token(Path(request.run.store), token)
-        registry.update(entry)
+        registry.update(entry, cataloguing.opened(request.run, entry))
     except OctostreamError:
         _take_back(registry, entry)
         raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 from ..stream.errors import OctostreamError
@@ -43,7 +44,20 @@ def web(ready_fd: int, settings: dict[str, Any]) -> None:
     serve_web(ready_fd, **settings)
 
 
-ROLES = {"head": head, "worker": worker, "web": web}
+def catalogue(ready_fd: int, settings: dict[str, Any]) -> None:
+    """Tell ICAT of the runs; it is ready before ICAT has answered, for nobody waits for that."""
+    from ..sinks.catalogue.delivery import Delivery
+    from ..sinks.catalogue.settings import CatalogueSettings, read_credentials
+    from .stored_runs import registry_file
+
+    chosen = CatalogueSettings(**settings["catalogue"])
+    made = Delivery(registry_file(Path(settings["data"])), chosen, read_credentials(chosen))
+    on_signals(made.stop)
+    say(ready_fd)
+    made.run()
+
+
+ROLES = {"head": head, "worker": worker, "web": web, "catalogue": catalogue}
 
 
 def main(arguments: list[str]) -> int:

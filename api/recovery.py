@@ -93,7 +93,7 @@ def _enter(data: Path, store: Path, report: RecoverReport) -> None:
         if known is None:
             registry.add(row)
         elif known != row:
-            registry.update(row)
+            registry.end(row)
     finally:
         registry.close()
 

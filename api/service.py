@@ -60,7 +60,8 @@ class Service:
             for i in range(settings.workers)
         ]
         web = Child("web", "web", self._web, (self._listener.fileno(),))
-        self._supervisor = Supervisor([Child("head", "head", self._head), web, *workers])
+        catalogue = [Child("catalogue", "catalogue", self._catalogue)] if settings.catalogue else []
+        self._supervisor = Supervisor([Child("head", "head", self._head), web, *catalogue, *workers])
         self._waiting = set(self._supervisor.children)
         self._had_gpu: set[str] = set()
 
@@ -152,7 +153,12 @@ class Service:
             "agent_timeout_s": self.settings.agent_timeout_s,
             "memory_bytes": self.settings.memory_mib * 2**20,
             "keys": self._keys,
+            "catalogue_s": self.settings.catalogue.grown_s if self.settings.catalogue else 0.0,
         }
+
+    def _catalogue(self) -> dict[str, Any]:
+        assert self.settings.catalogue is not None  # else there is no such child
+        return {"data": str(self.data), "catalogue": self.settings.catalogue.model_dump(mode="json")}
 
     def _worker(self, slot: str) -> dict[str, Any]:
         host = self.settings.ingest.removeprefix("tcp://").rpartition(":")[0]

@@ -11,6 +11,9 @@ from typing import Any
 
 from ..stream.errors import NoSpaceError, StoreError
 
+#: Executes a statement with its values, and gives the rows.
+Execute = Callable[[str, tuple[Any, ...]], Sequence[tuple[Any, ...]]]
+
 SCHEMA_VERSION = 4
 #: How long a statement waits for another process to finish its own, seconds.
 BUSY_S = 10.0
@@ -118,7 +121,7 @@ class Database:
             return self._connection.execute(statement, values).fetchall()
 
     @contextmanager
-    def change(self, doing: str) -> Iterator[Callable[[str, tuple[Any, ...]], Sequence[tuple[Any, ...]]]]:
+    def change(self, doing: str) -> Iterator[Execute]:
         """Change several things, all or none: gives what executes a statement; durable when the block ends.
 
         Raises

@@ -13,8 +13,8 @@ from ..stream.clock import wall_ns
 from ..stream.errors import NameRefusedError, StoreError
 from ..stream.report import RunReport, run_report
 from .catalogue.intent import Intent
-from .catalogue.outbox import write_intents, write_removal
-from .database import Database
+from .catalogue.outbox import write_end, write_intents, write_removal
+from .database import Database, Execute
 
 
 class Registry:
@@ -76,12 +76,22 @@ class Registry:
             The run is not in the registry, or the disk fails; nothing is changed then.
         """
         with self._database.change("update") as execute:
-            changed = execute(
-                "UPDATE run SET status = ?, report = ? WHERE id = ? RETURNING id", (run.status, _text(run), run.id)
-            )
-            if not changed:
-                raise StoreError(f"run {run.id} is not in the registry {self.path}", "add it first")
+            self._update(execute, run)
             write_intents(execute, intents, wall_ns())
+
+    def end(self, run: RunReport) -> None:
+        """Replace what is known of a run that is over, by whoever knows no more of it than this.
+
+        Where the catalogue was told of it, it is told how it ended, too.
+
+        Raises
+        ------
+        StoreError
+            As `update`.
+        """
+        with self._database.change("update") as execute:
+            self._update(execute, run)
+            write_end(execute, run, wall_ns())
 
     def remove(self, run_id: str) -> None:
         """Forget a run that never began, so that its name is free again; an unknown id changes nothing.
@@ -123,6 +133,13 @@ class Registry:
     def open_runs(self) -> Sequence[RunReport]:
         """Give the runs that are recording, newest first."""
         return self._reports("SELECT report FROM run WHERE status = 'recording' ORDER BY opened_ns DESC, id DESC", ())
+
+    def _update(self, execute: Execute, run: RunReport) -> None:
+        changed = execute(
+            "UPDATE run SET status = ?, report = ? WHERE id = ? RETURNING id", (run.status, _text(run), run.id)
+        )
+        if not changed:
+            raise StoreError(f"run {run.id} is not in the registry {self.path}", "add it first")
 
     def _reports(self, statement: str, values: tuple[Any, ...]) -> Sequence[RunReport]:
         return [run_report(json.loads(text)) for (text,) in self._database.run("read", statement, values)]

@@ -51,9 +51,13 @@ class Connection:
         self._client.login(self._settings.authenticator, who)
 
     def keep_alive(self) -> None:
-        """Keep the session while there is nothing to do."""
-        if self.client().getRemainingMinutes() < REFRESH_MINUTES:
-            self.client().refresh()
+        """Keep the session while there is nothing to do; begin another where it has ended."""
+        client = self.client()
+        try:
+            if client.getRemainingMinutes() < REFRESH_MINUTES:
+                client.refresh()
+        except icat.ICATSessionError:
+            self.login()
 
     def close(self) -> None:
         """End the session, if there is one; no matter whether the server hears of it."""

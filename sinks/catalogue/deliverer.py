@@ -11,6 +11,7 @@ import structlog
 
 from ...stream.clock import monotonic_s, wall_ns
 from .failures import Failure, judge
+from .lookup import Lookup
 from .outbox import Entry, Outbox, Registered
 from .registration import Registration
 from .settings import CatalogueSettings
@@ -18,6 +19,8 @@ from .weather import LONGEST_ENTRY_S, Weather, pause_s
 
 #: Whoever holds an entry for so long is taken for gone, nanoseconds; far above what all calls for one take.
 LEASE_NS = 600 * 10**9
+#: Entries become due with time, too: where none is, the outbox is asked again after this, seconds.
+IDLE_S = 1.0
 
 log = structlog.get_logger()
 
@@ -44,11 +47,14 @@ class Turn:
     worked : bool
         Whether there was an entry to deliver.
     wait_s : float
-        Before this nothing need be tried, except where the outbox changes.
+        Before this nothing need be tried.
+    idle : bool
+        Whether nothing is due, so that a change of the outbox is worth a look at once.
     """
 
     worked: bool
-    wait_s: float
+    wait_s: float = 0.0
+    idle: bool = False
 
 
 @dataclass
@@ -72,7 +78,6 @@ class Deliverer:
     now_ns: Callable[[], int] = wall_ns
     now_s: Callable[[], float] = monotonic_s
     chance: random.Random = field(default_factory=random.Random)
-    trouble: str = ""
 
     def __post_init__(self) -> None:
         self._weather = Weather(self.chance)
@@ -90,14 +95,14 @@ class Deliverer:
             return Turn(worked=False, wait_s=wait_s)
         entry = self.outbox.claim(self.now_ns(), LEASE_NS)
         if entry is None:
-            return Turn(worked=False, wait_s=1.0)
+            return Turn(worked=False, wait_s=IDLE_S, idle=True)
         try:
             registered = self._deliver(entry)
         except Exception as error:  # noqa: BLE001 - whatever happens belongs to this entry: it is judged, and kept
             self._failed(entry, judge(error, entry.attempts))
         else:
             self._settle(entry, registered)
-        return Turn(worked=True, wait_s=0.0)
+        return Turn(worked=True)
 
     def connect(self) -> bool:
         """Make the connection ahead, or keep it; gives whether the server answers."""
@@ -108,13 +113,15 @@ class Deliverer:
             self.connection.keep_alive()
         except Exception as error:  # noqa: BLE001 - as above, only that no entry is to blame
             failure = judge(error, 1)
-            self._note(failure)
-            if failure.kind == "login":
-                self._registration = None
+            log.warning("ICAT does not answer", why=failure.reason, remedy=failure.remedy)
             self._weather.away(self.now_s())
             return False
-        self._answered()
+        self._weather.answered()
         return True
+
+    def lookup(self) -> Lookup:
+        """Give what finds things in ICAT; after `connect`."""
+        return self._registrar().lookup
 
     def _deliver(self, entry: Entry) -> Registered | None:
         """Deliver; where the session has ended, begin another and do it again: every step may be repeated."""
@@ -133,21 +140,20 @@ class Deliverer:
         return self._registration
 
     def _settle(self, entry: Entry, registered: Registered | None) -> None:
-        self._answered()
+        self._weather.answered()
         self.outbox.delivered(entry, registered)
         log.info("told the catalogue", run=entry.intent.facts.run, what=entry.intent.kind)
 
     def _failed(self, entry: Entry, failure: Failure) -> None:
-        self._note(failure)
         run = entry.intent.facts.run
         if failure.kind == "park":
-            self._answered()
+            self._weather.answered()
             self._forget()
             self.outbox.park(entry.seq, failure.reason, failure.remedy)
             log.error("the catalogue needs a person", run=run, why=failure.reason, remedy=failure.remedy)
             return
         if failure.kind == "again":
-            self._answered()
+            self._weather.answered()
             self._forget()
         else:
             self._weather.away(self.now_s())
@@ -159,10 +165,3 @@ class Deliverer:
         """Look everything up again: what was found earlier may be gone."""
         if self._registration is not None:
             self._registration.lookup.forget()
-
-    def _note(self, failure: Failure) -> None:
-        self.trouble = failure.reason
-
-    def _answered(self) -> None:
-        self._weather.answered()
-        self.trouble = ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -145,6 +145,12 @@ class RunFacts:
             software=software,
             host=socket.gethostname(),
             opened_ns=run.opened_ns,
+        ).at(report)
+
+    def at(self, report: RunReport) -> Self:
+        """Give the same run as far as a report says."""
+        return replace(
+            self,
             last_frame_ns=report.last_frame_ns,
             ended_ns=report.sealed_ns,
             expected=report.expected,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from ..database import Database
+from ...stream.report import RunReport
+from ..database import Database, Execute
 from .facts import RunFacts
 from .intent import Intent, Kind, superseded
 
@@ -66,9 +67,7 @@ class Registered:
     lag_s: float | None = None
 
 
-def write_intents(
-    execute: Callable[[str, tuple[Any, ...]], Sequence[tuple[Any, ...]]], intents: Sequence[Intent], now_ns: int
-) -> None:
+def write_intents(execute: Execute, intents: Sequence[Intent], now_ns: int) -> None:
     """Write intents within a change of the registry.
 
     Parameters
@@ -88,7 +87,7 @@ def write_intents(
         )
 
 
-def write_removal(execute: Callable[[str, tuple[Any, ...]], Sequence[tuple[Any, ...]]], run: str, now_ns: int) -> None:
+def write_removal(execute: Execute, run: str, now_ns: int) -> None:
     """Write, within a change of the registry, that a run never began; nothing where the catalogue heard nothing of it.
 
     Parameters
@@ -99,12 +98,35 @@ def write_removal(execute: Callable[[str, tuple[Any, ...]], Sequence[tuple[Any, 
     now_ns : int
         Wall clock.
     """
+    if facts := _heard(execute, run):
+        write_intents(execute, [Intent("removed", facts)], now_ns)
+
+
+def write_end(execute: Execute, report: RunReport, now_ns: int) -> None:
+    """Write, within a change of the registry, how a run ended; nothing where the catalogue heard nothing of it.
+
+    Parameters
+    ----------
+    execute : callable
+        Of `Database.change`.
+    report : RunReport
+        Of a run that is over.
+    now_ns : int
+        Wall clock.
+    """
+    if facts := _heard(execute, report.id):
+        write_intents(
+            execute, [Intent("sealed" if report.status == "complete" else "failed", facts.at(report))], now_ns
+        )
+
+
+def _heard(execute: Execute, run: str) -> RunFacts | None:
+    """Give what the catalogue is told, or is to be told, of a run."""
     known = execute(
         "SELECT facts FROM outbox WHERE run = ? UNION ALL SELECT facts FROM registered WHERE run = ? LIMIT 1",
         (run, run),
     )
-    if known:
-        write_intents(execute, [Intent("removed", _facts(known[0][0]))], now_ns)
+    return _facts(known[0][0]) if known else None
 
 
 class Outbox:

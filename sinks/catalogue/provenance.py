@@ -8,7 +8,7 @@ from typing import Any
 from . import description as d
 from .facts import RunFacts
 from .lookup import Lookup
-from .text import literal, shortened
+from .text import shortened
 from .vocabulary import IDENTITY, application
 
 
@@ -29,7 +29,7 @@ class Provenance:
 
     def ensure(self, facts: RunFacts, datasets: Mapping[d.Part, Any]) -> None:
         """Let a run have its job: the output collection and the job are made by one call, all of it or nothing."""
-        if self._collection(d.identity(facts, "out")) is not None:
+        if self._collection(datasets["reduced"], d.identity(facts, "out")) is not None:
             return
         job = self._client.new(
             "Job",
@@ -43,7 +43,7 @@ class Provenance:
         output.create()
 
     def _input(self, facts: RunFacts, raw: Any) -> Any:
-        found = self._collection(d.identity(facts, "in"))
+        found = self._collection(raw, d.identity(facts, "in"))
         if found is None:
             found = self._new_collection(facts, "in", raw)
             found.create()
@@ -57,9 +57,17 @@ class Provenance:
         collection.dataCollectionDatasets = [new("DataCollectionDataset", dataset=new("Dataset", id=dataset.id))]
         return collection
 
-    def _collection(self, identity: str) -> Any | None:
-        found = self._client.search(
-            f"SELECT o FROM DataCollection o JOIN o.parameters AS p JOIN p.type AS t"
-            f" WHERE t.name = {literal(IDENTITY.name)} AND p.stringValue = {literal(identity)}"
+    def _collection(self, dataset: Any, identity: str) -> Any | None:
+        """Give a collection of a dataset by its identity; None where there is none.
+
+        It is looked for from the dataset on: where the account may see nothing for a moment, the dataset is missing,
+        too, and nothing is made a second time.
+        """
+        found = self._client.assertedSearch(
+            f"SELECT o FROM Dataset o WHERE o.id = {dataset.id}"
+            " INCLUDE o.dataCollectionDatasets AS l, l.dataCollection AS c, c.parameters AS p, p.type"
         )
-        return found[0] if found else None
+        for link in found[0].dataCollectionDatasets:
+            if any(p.type.name == IDENTITY.name and p.stringValue == identity for p in link.dataCollection.parameters):
+                return link.dataCollection
+        return None

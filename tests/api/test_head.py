@@ -9,6 +9,7 @@ import numpy as np
 import psutil
 import pytest
 import zmq
+from octostream.api.cataloguing import Cataloguing
 from octostream.api.head import SEAL_STOP_S, Head, HeadSettings
 from octostream.api.new_run import HALF_MADE, create_run
 from octostream.api.opening import check_opening
@@ -282,7 +283,7 @@ def test_a_run_that_was_half_made_is_gone_after_the_start(start, tmp_path):
     (data / ".octostream").mkdir(parents=True)
     registry = Registry(registry_file(data))
     opening = m.Open("token", "one", "local", PLAN, {}, keep_raw=False)
-    store = Path(create_run(registry, check_opening(opening, data, 0), "token").run.store)
+    store = Path(create_run(registry, check_opening(opening, data, 0), "token", Cataloguing(data, 0.0)).run.store)
     (row,) = registry.open_runs()
     registry.update(replace(row, reason=HALF_MADE))
     tier = start()

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from octostream.api.cataloguing import Cataloguing
 from octostream.api.new_run import HALF_MADE, create_run, remove_run
 from octostream.api.opening import check_opening
 from octostream.api.tokens import read_token
@@ -19,6 +20,8 @@ from octostream.stream.model import Plan
 
 PLAN = Plan((1, 1, 4, 16, 16))
 CHANGES = ("fsync", "replace", "rename", "link", "unlink", "mkdir", "rmdir")
+
+NO_CATALOGUE = Cataloguing(Path(), 0.0)
 
 
 class Killed(BaseException):
@@ -67,7 +70,7 @@ def refuse():
 
 
 def making(data, registry):
-    return partial(create_run, registry, request(data), "secret")
+    return partial(create_run, registry, request(data), "secret", NO_CATALOGUE)
 
 
 def left(data):
@@ -138,22 +141,22 @@ def test_what_lies_under_the_name_is_not_touched(tmp_path, registry):
     taken.mkdir(parents=True)
     (taken / "mine").write_text("precious")
     with pytest.raises(NameRefusedError, match="name taken"):
-        create_run(registry, request(tmp_path), "secret")
+        create_run(registry, request(tmp_path), "secret", NO_CATALOGUE)
     assert (taken / "mine").read_text() == "precious"
     assert registry.list() == []
 
 
 def test_a_name_that_the_registry_knows_stays_that_of_its_run(tmp_path, registry):
-    keeper = create_run(registry, request(tmp_path), "secret")
+    keeper = create_run(registry, request(tmp_path), "secret", NO_CATALOGUE)
     Path(keeper.run.store).rename(tmp_path / "elsewhere")
     with pytest.raises(NameRefusedError, match="name taken"):
-        create_run(registry, request(tmp_path), "another")
+        create_run(registry, request(tmp_path), "another", NO_CATALOGUE)
     assert [row.id for row in registry.list()] == [keeper.run.id]
     assert list((tmp_path / "local").iterdir()) == []
 
 
 def test_a_store_with_blocks_is_not_removed(tmp_path, registry, monkeypatch):
-    keeper = create_run(registry, request(tmp_path), "secret")
+    keeper = create_run(registry, request(tmp_path), "secret", NO_CATALOGUE)
     monkeypatch.setattr("octostream.api.new_run.recorded_blocks", lambda store: [0])
     (row,) = registry.open_runs()
     assert not remove_run(registry, row)
@@ -162,30 +165,30 @@ def test_a_store_with_blocks_is_not_removed(tmp_path, registry, monkeypatch):
 
 
 def test_a_store_that_somebody_removed_is_not_forgotten(tmp_path, registry):
-    keeper = create_run(registry, request(tmp_path), "secret")
+    keeper = create_run(registry, request(tmp_path), "secret", NO_CATALOGUE)
     shutil.rmtree(keeper.run.store)
     assert next_life(registry) is not None
 
 
 def test_a_registry_that_refuses_makes_no_store(tmp_path, registry, monkeypatch):
-    def full(run):
+    def full(run, *_):
         raise StoreError("cannot add a run", "free some space")
 
     monkeypatch.setattr(registry, "add", full)
     with pytest.raises(StoreError, match="cannot add"):
-        create_run(registry, request(tmp_path), "secret")
+        create_run(registry, request(tmp_path), "secret", NO_CATALOGUE)
     assert left(tmp_path) == []
 
 
 def test_an_entry_that_cannot_be_ended_takes_the_store_back(tmp_path, registry, monkeypatch):
     update = registry.update
 
-    def full(run):
+    def full(run, *_):
         if run.reason != HALF_MADE:
             raise StoreError("cannot update a run", "free some space")
         update(run)
 
     monkeypatch.setattr(registry, "update", full)
     with pytest.raises(StoreError, match="cannot update"):
-        create_run(registry, request(tmp_path), "secret")
+        create_run(registry, request(tmp_path), "secret", NO_CATALOGUE)
     assert (registry.list(), left(tmp_path)) == ([], [])

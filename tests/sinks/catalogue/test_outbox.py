@@ -74,6 +74,22 @@ def test_the_catalogue_hears_of_a_removal_where_it_heard_of_the_run(registry, ou
     ]  # fmt: skip
 
 
+def test_the_catalogue_hears_how_a_run_ended_from_whoever_knows_no_more(registry, outbox):
+    for n in (0, 1, 2):
+        registry.add(report_of(n))
+    for n in (0, 1):
+        registry.update(report_of(n), [Intent("opened", facts_of(n))])
+    outbox.delivered(outbox.claim(0, LEASE), Registered({"reduced": 1}, complete=False, at_ns=1))
+    registry.end(report_of(0, status="complete", stored=6))
+    for n in (1, 2):
+        registry.end(report_of(n, status="incomplete", lost=6, reason="gone", sealed_ns=7))
+    assert [(e.intent.kind, e.intent.facts) for e in outbox.entries()] == [
+        ("opened", facts_of(1)),
+        ("sealed", facts_of(0, stored=6)),
+        ("failed", facts_of(1, lost=6, reason="gone", ended_ns=7)),
+    ]
+
+
 def test_of_a_run_one_entry_goes_after_the_other_and_runs_do_not_wait_for_one_another(outbox):
     for n in (0, 1):
         outbox.write([Intent("opened", facts_of(n)), Intent("grown", facts_of(n))], n)

@@ -1,0 +1,97 @@
+"""What the catalogue is told of runs, and when; nothing where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from .. import __version__
+from ..sinks.catalogue.facts import Described, RunFacts
+from ..sinks.catalogue.intent import Intent, Kind
+from ..sinks.catalogue.investigations import LOCAL, Investigations
+from ..stream.clock import wall_ns
+from ..stream.errors import RefusedError
+from ..stream.model import Run
+from ..stream.ranges import Ranges
+from ..stream.report import RunReport
+from .stored_runs import registry_file
+
+
+class Cataloguing:
+    """Makes the intents of runs.
+
+    Parameters
+    ----------
+    data : Path
+        Directory of the stores.
+    every_s : float
+        How often the catalogue is told of a run that grows, seconds; 0: there is no catalogue.
+    """
+
+    def __init__(self, data: Path, every_s: float) -> None:
+        self._data = data.resolve()
+        self._every_s = every_s
+        self._investigations = Investigations(registry_file(data)) if every_s else None
+        self._told: dict[str, tuple[float, Ranges]] = {}
+
+    def close(self) -> None:
+        """Let go of what is held."""
+        if self._investigations is not None:
+            self._investigations.close()
+
+    def check(self, run: Run) -> None:
+        """Refuse a run whose investigation is known not to be in ICAT; ICAT itself is not asked, and may be away.
+
+        Raises
+        ------
+        RefusedError
+            Saying which visits there are.
+        """
+        if self._investigations is None or run.investigation == LOCAL:
+            return
+        if self._investigations.ask(run.investigation, run.visit, wall_ns()) == "missing":
+            visits = ", ".join(map(repr, self._investigations.visits(run.investigation)))
+            what = f"ICAT has no investigation {run.investigation!r} with visit {run.visit!r}"
+            has = f"its visits are {visits}" if visits else f"--investigation {LOCAL} records without ICAT"
+            raise RefusedError(what, f"check --investigation and --visit; {has}")
+
+    def opened(self, run: Run, report: RunReport) -> Sequence[Intent]:
+        """Give what the catalogue is told of a run that is there."""
+        return self._intents("opened", run, report)
+
+    def grown(self, run: Run, report: RunReport) -> Sequence[Intent]:
+        """Give what the catalogue is told of a run that goes on."""
+        return self._intents("grown", run, report)
+
+    def ended(self, run: Run, report: RunReport) -> Sequence[Intent]:
+        """Give what the catalogue is told of a run that is over."""
+        self._told.pop(run.id, None)
+        return self._intents("sealed" if report.status == "complete" else "failed", run, report)
+
+    def due(self, now: float, committed: Mapping[str, Ranges]) -> Iterator[str]:
+        """Give the open runs of which more is committed than the catalogue was told, each once in a while.
+
+        Parameters
+        ----------
+        now : float
+            Monotonic seconds.
+        committed : mapping
+            Durable blocks by run.
+        """
+        if not self._every_s:
+            return
+        for run, blocks in committed.items():
+            since, told = self._told.setdefault(run, (now, blocks))
+            if now - since >= self._every_s and blocks != told:
+                self._told[run] = (now, blocks)
+                yield run
+
+    def _intents(self, kind: Kind, run: Run, report: RunReport) -> Sequence[Intent]:
+        if self._investigations is None or run.investigation == LOCAL:
+            return ()
+        return (Intent(kind, RunFacts.of(run, report, self._data, __version__, described(run))),)
+
+
+def described(run: Run) -> Described:
+    """Give what the metadata of a run mean to a catalogue."""
+    return Described(sample=str(run.plan.metadata.get("sample", "")))

@@ -1,0 +1,103 @@
+"""The deliverer's loop: entries as they come, the connection kept warm, the list of investigations fresh."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from ...stream.errors import StoreError
+from .connection import Connection
+from .deliverer import Deliverer
+from .failures import judge
+from .investigations import Investigations, investigations_of
+from .outbox import Outbox
+from .settings import CatalogueSettings, Credentials
+
+#: The outbox is looked at this often, seconds: a run must be complete within a second of its last frame.
+LOOK_S = 0.05
+#: The session is kept, and the investigations are asked for, this often, seconds.
+KEEP_S = 60.0
+#: Pause after a failure of the disk, seconds.
+DISK_S = 2.0
+
+log = structlog.get_logger()
+
+
+class Delivery:
+    """Delivers the outbox of one service until stopped.
+
+    Parameters
+    ----------
+    path : Path
+        The registry's file.
+    settings : CatalogueSettings
+    credentials : Credentials
+
+    Raises
+    ------
+    StoreError
+        The file cannot be used.
+    """
+
+    def __init__(self, path: Path, settings: CatalogueSettings, credentials: Credentials) -> None:
+        self._outbox = Outbox(path)
+        self._investigations = Investigations(path)
+        self._connection = Connection(settings, credentials)
+        self._deliverer = Deliverer(self._outbox, self._connection, settings)
+        self._stopping = threading.Event()
+        self._keep_at = 0.0
+
+    def stop(self) -> None:
+        """Return from `run` soon; a call that is under way is finished first."""
+        self._stopping.set()
+
+    def run(self, tell_connected: Callable[[], None] = lambda: None) -> None:
+        """Deliver until stopped.
+
+        Parameters
+        ----------
+        tell_connected : callable
+            Called when ICAT has answered for the first time.
+        """
+        self._outbox.release()
+        connected = False
+        try:
+            while not self._stopping.is_set():
+                try:
+                    if self._keep() and not connected:
+                        connected = True
+                        tell_connected()
+                    self._turn()
+                except StoreError as error:
+                    log.error("the outbox cannot be used", why=str(error))
+                    self._stopping.wait(DISK_S)
+        finally:
+            self._outbox.close()
+            self._investigations.close()
+
+    def _turn(self) -> None:
+        version = self._outbox.version()
+        turn = self._deliverer.turn()
+        if turn.worked:
+            return
+        end = self._deliverer.now_s() + min(turn.wait_s, 1.0)
+        while self._deliverer.now_s() < end and not self._stopping.wait(LOOK_S):
+            if turn.idle and self._outbox.version() != version:
+                return
+
+    def _keep(self) -> bool:
+        """Now and then keep the session and ask for the investigations; gives whether ICAT answered just now."""
+        now = self._deliverer.now_s()
+        if now < self._keep_at or not self._deliverer.connect():
+            return False
+        self._keep_at = now + KEEP_S
+        try:
+            names = investigations_of(self._deliverer.lookup())
+        except Exception as error:  # noqa: BLE001 - the list is a convenience: runs are delivered without it, too
+            log.warning("the investigations cannot be listed", why=judge(error, 1).reason)
+        else:
+            self._investigations.replace(names, self._deliverer.now_ns())
+        return True
