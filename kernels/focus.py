@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from scipy.fft import dctn
 
 from ..stream.tables import Column, Table
-from .compiled import entry, piece
+from . import runs
+from .compiled import entry, piece, sources
 from .kinds import Number, Whole
 from .parameters import Parameters, declared
+from .runs import RUN, run_apart, run_squares
 
 #: What is measured of every frame.
 TABLE: Final = Table(
@@ -28,10 +30,6 @@ TABLE: Final = Table(
     ),
     "how sharp every frame is; NaN where there is nothing to measure",
 )
-#: Pixels whose 16-bit sums fit 32 bits for certain.
-_RUN: Final = 65536
-_HALF: Final = np.uint32(16)
-_LOW: Final = np.uint32(0xFFFF)
 
 
 @dataclass(frozen=True)
@@ -228,55 +226,6 @@ def _share(total: int, count: int, scale: float) -> float:
     return total / count / scale if count > 0 else math.nan
 
 
-@entry
-def _frame_sums(pixels: Any, scratch: Any) -> Any:
-    total, squares, gradients, apart = np.uint64(0), np.uint64(0), np.int64(0), np.uint64(0)
-    height, width = pixels.shape
-    for y in range(height):
-        for start in range(0, width, _RUN):
-            run = pixels[y, start : min(start + _RUN, width)]
-            part, part_squares = _run_sums(run)
-            total += part
-            squares += part_squares
-            apart += run_apart(run, pixels[y, min(start + 2, width) : min(start + 2 + _RUN, width)])
-        if 0 < y < height - 1 and width > 2:
-            gradients += _row_gradients(pixels[y - 1], pixels[y], pixels[y + 1], scratch[0], scratch[1])
-    return total, squares, gradients, apart
-
-
-@entry
-def _centre_sums(centre: Any) -> Any:
-    total, squares = np.uint64(0), np.uint64(0)
-    for y in range(centre.shape[0]):
-        for start in range(0, centre.shape[1], _RUN):
-            part, part_squares = _run_sums(centre[y, start : min(start + _RUN, centre.shape[1])])
-            total += part
-            squares += part_squares
-    return total, squares
-
-
-@piece
-def _run_sums(run: Any) -> Any:
-    total, squares = np.uint32(0), np.uint64(0)
-    for x in range(run.size):
-        total = np.uint32(total + np.uint32(run[x]))
-        squares += np.uint64(run[x]) * np.uint64(run[x])
-    return np.uint64(total), squares
-
-
-@piece
-def run_apart(run: Any, ahead: Any) -> Any:
-    """Give the sum of the squared differences between pixels ahead, at most 65536, and those of a run, as uint64."""
-    upper, lower = np.uint32(0), np.uint32(0)
-    for x in range(ahead.size):
-        # The square of a difference below 2¹⁶ is right in 32 bits even where the difference wrapped.
-        apart = np.uint32(np.uint32(ahead[x]) - np.uint32(run[x]))
-        square = np.uint32(apart * apart)
-        upper = np.uint32(upper + (square >> _HALF))
-        lower = np.uint32(lower + (square & _LOW))
-    return (np.uint64(upper) << np.uint64(16)) + np.uint64(lower)
-
-
 @piece
 def _row_gradients(above: Any, row: Any, below: Any, smooth: Any, steep: Any) -> Any:
     # Two loops of one result each take half the time of one loop of two.
@@ -311,3 +260,37 @@ def _entropy(spectrum: Any, ends: Any, constant: float, norm: float) -> Any:
             if share > 0:
                 total -= share * np.log2(share)
     return total
+
+
+def _compose(pieces: str) -> tuple[Any, Any]:
+    @entry
+    def frame_sums(pixels: Any, scratch: Any) -> Any:
+        _ = pieces
+        total, squares, gradients, apart = np.uint64(0), np.uint64(0), np.int64(0), np.uint64(0)
+        height, width = pixels.shape
+        for y in range(height):
+            for start in range(0, width, RUN):
+                run = pixels[y, start : min(start + RUN, width)]
+                part, part_squares = run_squares(run)
+                total += part
+                squares += part_squares
+                apart += run_apart(run, pixels[y, min(start + 2, width) : min(start + 2 + RUN, width)])
+            if 0 < y < height - 1 and width > 2:
+                gradients += _row_gradients(pixels[y - 1], pixels[y], pixels[y + 1], scratch[0], scratch[1])
+        return total, squares, gradients, apart
+
+    @entry
+    def centre_sums(centre: Any) -> Any:
+        _ = pieces
+        total, squares = np.uint64(0), np.uint64(0)
+        for y in range(centre.shape[0]):
+            for start in range(0, centre.shape[1], RUN):
+                part, part_squares = run_squares(centre[y, start : min(start + RUN, centre.shape[1])])
+                total += part
+                squares += part_squares
+        return total, squares
+
+    return frame_sums, centre_sums
+
+
+_frame_sums, _centre_sums = _compose(sources(runs))

@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xxhash
 from numpy.typing import NDArray
 
 from ..stream.model import FrameStats
-from . import binning, calibrate, cell_rows, encode, hot_pixels, narrow, projections, saturation, statistics
+from . import binning, calibrate, cell_rows, encode, hot_pixels, narrow, projections, runs, saturation, statistics
 from .binning import Cells
 from .calibrate import Calibration
 from .cell_rows import max_cells, max_scaled_cells, sum_cells, sum_scaled_cells, weigh_cells, weigh_scaled_cells
-from .compiled import entry, piece
+from .compiled import entry, piece, sources
 from .encode import encode_edges, encode_row
 from .hot_pixels import HotCells, heal_cells
 from .narrow import Narrow, encode_counts, encode_exact, encode_values, sum_narrow_cells
 from .projections import Targets, merge_max, merge_min, merge_sum, project_row, row_extremes, row_mean, share_row
 from .saturation import mark_cells
 from .statistics import SATURATED, count_saturated, row_statistics
-
-
-def _sources() -> str:
-    # Numba decides by this file alone whether its stored machine code is current; the pieces lie in other files.
-    digest = xxhash.xxh3_64()
-    for module in (binning, calibrate, cell_rows, encode, hot_pixels, narrow, projections, saturation, statistics):
-        digest.update(Path(str(module.__file__)).read_bytes())
-    return digest.hexdigest()
 
 
 @piece
@@ -61,8 +51,7 @@ def encode_cells(
         encode_row(cells, gain, base, base_row, ends, full, averaged, pedestal, out)
 
 
-def _compose(sources: str) -> Any:
-    # Closed-over values are part of Numba's cache key, so a changed piece never meets old machine code.
+def _compose(pieces: str) -> Any:
     # One form for all recipes, which asks once a row what there is to do: `warm_up` has compiled it before a run comes.
     @entry
     def reduce_frame(
@@ -78,7 +67,7 @@ def _compose(sources: str) -> Any:
         mask: Any,
         marked: bool,
     ) -> Any:
-        _ = sources
+        _ = pieces
         height, width = raw.shape
         # Taken out of the tuples once: every call that passes one on copies all of it.
         factor, largest, averaged, full = cells.factor, cells.largest, cells.averaged, cells.full
@@ -198,7 +187,9 @@ def _compose(sources: str) -> Any:
     return reduce_frame
 
 
-_reduce_frame = _compose(_sources())
+_reduce_frame = _compose(
+    sources(binning, calibrate, cell_rows, encode, hot_pixels, narrow, projections, runs, saturation, statistics)
+)
 
 
 def reduce_frame(

@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..stream.tables import Column, Table
-from .compiled import entry, piece
+from . import runs
+from .compiled import entry, piece, sources
 from .kinds import Choice, Number, Several
 from .parameters import Parameters, declared
+from .runs import RUN, run_sums
 
 #: Bins of a histogram.
 BINS: Final = 4096
@@ -21,8 +23,6 @@ BINS: Final = 4096
 WIDTHS: Final = (1, 2, 4, 8, 16)
 #: Binary digits that the widest bin takes away: no count is beyond the last bin then.
 _WIDEST: Final = 4
-#: Pixels whose sums of 16-bit numbers fit 32 bits for certain (65536 · 65535 < 2³²).
-_RUN: Final = 65536
 
 
 @dataclass(frozen=True)
@@ -172,43 +172,6 @@ class Tallier:
         return Tally(self._width, pixels.size, int(low), int(high), int(total), int(squares), bins)
 
 
-@entry
-def _tally(pixels: Any, shift: int, bins: Any) -> Any:
-    bins[:] = 0
-    low, high = np.uint16(65535), np.uint16(0)
-    total, squares = np.uint64(0), np.uint64(0)
-    for y in range(pixels.shape[0]):
-        row = pixels[y]
-        for start in range(0, row.size, _RUN):
-            run = row[start : start + _RUN]
-            run_low, run_high, run_total, run_squares = run_sums(run)
-            low, high = min(low, run_low), max(high, run_high)
-            total, squares = total + run_total, squares + run_squares
-            if shift == _WIDEST:
-                _count(run, bins[0], bins[1], bins[2], bins[3])
-            else:
-                _count_clipped(run, np.uint16(shift), bins[0], bins[1], bins[2], bins[3])
-    return low, high, total, squares
-
-
-@piece
-def run_sums(run: Any) -> Any:
-    """Give smallest, largest, sum and sum of squares of a run of at most 65536 pixels, the sums as uint64."""
-    low, high = np.uint16(65535), np.uint16(0)
-    # The halves of the squares for themselves: 32-bit sums take twice as many pixels at a time as 64-bit ones.
-    total, upper, lower = np.uint32(0), np.uint32(0), np.uint32(0)
-    half, mask = np.uint32(16), np.uint32(65535)
-    for x in range(run.size):
-        count = run[x]
-        low = min(low, count)
-        high = max(high, count)
-        square = np.uint32(np.uint32(count) * np.uint32(count))
-        total = np.uint32(total + np.uint32(count))
-        upper = np.uint32(upper + np.uint32(square >> half))
-        lower = np.uint32(lower + np.uint32(square & mask))
-    return low, high, np.uint64(total), np.uint64(upper) * np.uint64(65536) + np.uint64(lower)
-
-
 @piece
 def _count(run: Any, first: Any, second: Any, third: Any, fourth: Any) -> None:
     # Neighbours are alike: in one histogram each would wait until the one before it is written.
@@ -234,3 +197,29 @@ def _count_clipped(run: Any, shift: Any, first: Any, second: Any, third: Any, fo
         fourth[min(np.uint16(run[4 * x + 3] >> shift), last)] += one
     for x in range(4 * full, run.size):
         first[min(np.uint16(run[x] >> shift), last)] += one
+
+
+def _compose(pieces: str) -> Any:
+    @entry
+    def tally(pixels: Any, shift: int, bins: Any) -> Any:
+        _ = pieces
+        bins[:] = 0
+        low, high = np.uint16(65535), np.uint16(0)
+        total, squares = np.uint64(0), np.uint64(0)
+        for y in range(pixels.shape[0]):
+            row = pixels[y]
+            for start in range(0, row.size, RUN):
+                run = row[start : start + RUN]
+                run_low, run_high, run_total, run_squares = run_sums(run)
+                low, high = min(low, run_low), max(high, run_high)
+                total, squares = total + run_total, squares + run_squares
+                if shift == _WIDEST:
+                    _count(run, bins[0], bins[1], bins[2], bins[3])
+                else:
+                    _count_clipped(run, np.uint16(shift), bins[0], bins[1], bins[2], bins[3])
+        return low, high, total, squares
+
+    return tally
+
+
+_tally = _compose(sources(runs))

@@ -9,16 +9,15 @@ from typing import Any, ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .compiled import entry
-from .focus import run_apart
-from .histogram import BINS, Tallier, run_sums
+from . import runs
+from .compiled import entry, sources
+from .histogram import BINS, Tallier
 from .kinds import Choice, Number, Whole
 from .parameters import Parameters, declared
+from .runs import RUN, run_apart, run_sums
 
 #: Width of a bin of the histogram that the entropy is of, counts.
 WIDTH: Final = 4
-#: Pixels whose 16-bit sums fit 32 bits for certain.
-_RUN: Final = 65536
 
 
 @dataclass(frozen=True)
@@ -125,14 +124,21 @@ class StackMeter:
         return (self._total / count if self._metric == "mean" else self._top) - self._pedestal
 
 
-@entry
-def _measure(plane: Any) -> Any:
-    top, total, squares, apart = np.uint16(0), np.uint64(0), np.uint64(0), np.uint64(0)
-    width = plane.shape[1]
-    for y in range(plane.shape[0]):
-        for start in range(0, width, _RUN):
-            run = plane[y, start : min(start + _RUN, width)]
-            _, high, run_total, run_squares = run_sums(run)
-            top, total, squares = max(top, high), total + run_total, squares + run_squares
-            apart += run_apart(run, plane[y, min(start + 1, width) : min(start + 1 + _RUN, width)])
-    return top, total, squares, apart
+def _compose(pieces: str) -> Any:
+    @entry
+    def measure(plane: Any) -> Any:
+        _ = pieces
+        top, total, squares, apart = np.uint16(0), np.uint64(0), np.uint64(0), np.uint64(0)
+        width = plane.shape[1]
+        for y in range(plane.shape[0]):
+            for start in range(0, width, RUN):
+                run = plane[y, start : min(start + RUN, width)]
+                _, high, run_total, run_squares = run_sums(run)
+                top, total, squares = max(top, high), total + run_total, squares + run_squares
+                apart += run_apart(run, plane[y, min(start + 1, width) : min(start + 1 + RUN, width)])
+        return top, total, squares, apart
+
+    return measure
+
+
+_measure = _compose(sources(runs))

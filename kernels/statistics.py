@@ -9,11 +9,10 @@ from numpy.typing import NDArray
 
 from ..stream.model import FrameStats
 from .compiled import piece
+from .runs import RUN
 
 #: Raw count of a saturated pixel.
 SATURATED: Final = 65535
-#: Pixels whose sum fits 32 bits for certain (65536 · 65535 < 2³²).
-_RUN: Final = 65536
 
 
 def statistics_reference(pixels: NDArray[np.uint16]) -> FrameStats:
@@ -43,9 +42,9 @@ def row_statistics(row: Any) -> Any:
     low = np.uint16(SATURATED)
     high = np.uint16(0)
     total = np.uint64(0)
-    for start in range(0, row.size, _RUN):
+    for start in range(0, row.size, RUN):
         # A slice of its own, indexed from 0: Numba then needs no test for negative indices, and the loop vectorises.
-        run = row[start : start + _RUN]
+        run = row[start : start + RUN]
         part = np.uint32(0)
         for x in range(run.size):
             count = run[x]

@@ -18,9 +18,9 @@ from octostream.stream.model import Plan
 from sys import modules
 
 def compiled():
-    found = [(name, value) for name, module in list(modules.items()) if name.startswith("octostream.kernels")
-             for value in vars(module).values() if isinstance(value, CPUDispatcher)]
-    return {(name, value.py_func.__name__): len(value.signatures) for name, value in found}
+    found = [module for name, module in list(modules.items()) if name.startswith("octostream.kernels")]
+    return {(module.__name__, name): len(value.signatures)
+            for module in found for name, value in vars(module).items() if isinstance(value, CPUDispatcher)}
 
 if WARM:
     reduction.warm_up()
