@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from ..sinks.commits import intact_commits, settle
 from ..sinks.disk import check_space, free_bytes, reserve_of
 from ..sinks.failure import said
 from ..sinks.layout import of_stage, part_bytes
-from ..sinks.runfile import load_run, maps_folder, read_run
+from ..sinks.runfile import StoredRun, load_run, maps_folder, read_run
 from ..sinks.writer import StoreWriter, write_groups
 from ..stream.budget import Need
 from ..stream.model import Block, Commit, Plan
@@ -36,6 +36,8 @@ RUN_BYTES = 4 * 2**20
 STEP_BYTES = 4 * 2**20
 #: Bytes a pixel of the frame that calibration maps take at most while they are read and folded, both together.
 MAP_BYTES = 40
+#: Of so many runs it is remembered what they need, until they are taken up.
+WAITING_RUNS = 64
 #: Encoding takes this many times the bytes that are written at once: compressed chunks, and the shard made of them.
 ENCODING = 1.4
 
@@ -119,22 +121,32 @@ class PrepareOnDisk:
 
     reserve_bytes: int
     device: Device | None = None
+    _needs: dict[str, Need] = field(default_factory=dict[str, Need], init=False, repr=False, compare=False)
 
     def need(self, store: str) -> tuple[Plan, Need]:
-        """Tell what a run will take, from its description alone."""
+        """Tell what a run will take, from its description alone; a run that waits for memory is asked for often."""
         stored = read_run(Path(store))
+        run = stored.run
+        if run.id not in self._needs:
+            if len(self._needs) >= WAITING_RUNS:
+                self._needs.clear()
+            self._needs[run.id] = self._need(store, stored)
+        return run.plan, self._needs[run.id]
+
+    def _need(self, store: str, stored: StoredRun) -> Need:
         plan, block = stored.run.plan, stored.run.plan.blocks[0]
         parts = [part_bytes(plan, p, block) for p in of_stage(stored.products, "block")]
         maps = math.prod(plan.frame_shape) * MAP_BYTES if any(maps_folder(Path(store)).iterdir()) else 0
         encoding = max(sum(group) for group in write_groups(parts))
         pinned = GPU_SLOTS * plan.frame_bytes if self.device else 0
         beside = sum(STEP_BYTES + step.held_bytes for step in reduction_without_maps(stored.run).steps)
-        return plan, Need(RUN_BYTES + maps, sum(parts) + pinned + beside, int(encoding * ENCODING))
+        return Need(RUN_BYTES + maps, sum(parts) + pinned + beside, int(encoding * ENCODING))
 
     def __call__(self, store: str) -> Prepared:
         """Read the run, plan its reduction, open its arrays; buffers are allocated when frames come."""
         path = Path(store)
         run, products, maps = load_run(path)
+        self._needs.pop(run.id, None)
         reduction = reduction_of(run, maps)
         writer = ReservingWriter(StoreWriter(path, run.plan, products), path, self.reserve_bytes)
         with said(f"read the commit records of {store}"):

@@ -1,10 +1,12 @@
 """What a run takes of a worker is known before anything is allocated, and is what is allocated then."""
 
 import secrets
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from octostream.api import worker_process
 from octostream.api.tokens import write_token
 from octostream.api.worker_process import MAP_BYTES, RUN_BYTES, STEP_BYTES, PrepareOnDisk
 from octostream.kernels.recipe import Recipe
@@ -17,11 +19,11 @@ from octostream.stream.model import Plan, Run
 from ..kernels.cuda_emulator.device import EmulatedDevice
 
 
-def store(tmp_path, plan, overrides, keep_raw, maps=None):
+def store(tmp_path, plan, overrides, keep_raw, maps=None, run="r"):
     recipe = Recipe.load("lightsheet", overrides)
     reduction = plan_reduction(recipe, plan, keep_raw=keep_raw)
     path = tmp_path / "run.ome.zarr"
-    run = Run("r", "run", "local", plan, recipe.to_json(), str(path), keep_raw, 1)
+    run = Run(run, "run", "local", plan, recipe.to_json(), str(path), keep_raw, 1)
     StoreKeeper.create(run, reduction.products, maps or {}, {}, reduction.tables)
     write_token(path, secrets.token_hex(4))
     return str(path)
@@ -96,6 +98,28 @@ def test_a_slot_takes_no_more_with_a_step_beside_the_lane(tmp_path, step):
 def test_maps_are_counted(tmp_path):
     path = store(tmp_path, Plan((1, 1, 2, 8, 10)), (), False, {"calibrate.gain": np.ones((8, 10), np.float32)})
     assert PrepareOnDisk(0).need(path)[1].fixed == RUN_BYTES + 80 * MAP_BYTES
+
+
+def test_a_run_that_waits_is_planned_once_and_another_of_its_name_anew(tmp_path, monkeypatch):
+    planned, real = [], worker_process.reduction_without_maps
+    monkeypatch.setattr(worker_process, "reduction_without_maps", lambda run: planned.append(run.id) or real(run))
+    monkeypatch.setattr(worker_process, "WAITING_RUNS", 2)
+    prepare = PrepareOnDisk(0)
+    path = store(tmp_path, Plan((1, 1, 2, 8, 10)), (), False)
+    first = prepare.need(path)
+    assert [prepare.need(path) for _ in range(3)] == [first] * 3
+    assert planned == ["r"]
+    prepare(path).writer.close()
+    assert prepare.need(path) == first
+    assert planned == ["r", "r"]
+    shutil.rmtree(path)
+    store(tmp_path, Plan((1, 1, 2, 30, 40)), (), False, run="s")
+    assert prepare.need(path)[1].slot > first[1].slot
+    for run in ("t", "u", "v"):
+        shutil.rmtree(path)
+        store(tmp_path, Plan((1, 1, 2, 8, 10)), (), False, run=run)
+        assert prepare.need(path) == first
+        assert len(prepare._needs) <= 2
 
 
 @pytest.mark.parametrize(
