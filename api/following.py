@@ -11,7 +11,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from ..kernels.following import Follower
+from ..kernels.following import Follower, plan_follower
 from ..kernels.reduction import Reduction
 from ..sinks.commits import DamagedRecordError, read_commit
 from ..sinks.failure import said
@@ -21,7 +21,7 @@ from ..sinks.recompute import held_frames
 from ..sinks.series import SeriesReader, SeriesWriter
 from ..stream.model import Block, Plan
 from ..stream.ranges import Ranges
-from ..stream.tables import Rows
+from ..stream.tables import Rows, Table
 
 #: Rows of so many time points are kept apart before they are joined.
 PARTS = 1000
@@ -173,7 +173,17 @@ def row_bytes(plan: Plan, reduction: Reduction) -> int:
     made = [level, *of_stage(reduction.products, "series")]
     # Twice what is made: the parts that are written are copies of it where a block is not a whole row.
     row = sum(2 * frames * int(np.prod(p.shape[-2:])) * np.dtype(p.dtype).itemsize for p in made)
-    return row + sum(step.held_bytes for step in reduction.series)
+    return row + plan_follower(reduction.series).held_bytes
+
+
+def rows_bytes(plan: Plan, reduction: Reduction) -> int:
+    """Give what the rows of the series take at most, that stay until the run is sealed."""
+    return sum(table_bytes(t, plan.frames * step.rows_per_image) for step in reduction.series for t in step.tables)
+
+
+def table_bytes(table: Table, rows: int) -> int:
+    """Give what rows of a table take."""
+    return rows * sum(np.dtype(column.dtype).itemsize for column in table.columns)
 
 
 def _place(block: Block) -> tuple[slice, slice, slice]:

@@ -25,8 +25,7 @@ from ..stream.preview import publish_report
 from ..stream.report import RunReport
 from ..stream.wire import decode, encode
 from .cataloguing import Cataloguing
-from .following import row_bytes
-from .head_need import check_memory
+from .head_need import check_memory, head_need
 from .keeping import Delayed, Keeping, Sealed, Unsealable, is_there, taken_up
 from .new_run import HALF_MADE, create_run, remove_run
 from .opening import Request, check_opening
@@ -114,6 +113,7 @@ class Head:
         self._picture = Picture(self._protocol, self._disk, settings.memory_bytes)
         self._keeping = Keeping(self._waker.wake)
         self._cataloguing = Cataloguing(self._data, settings.catalogue_s)
+        self._idle_bytes = self._picture.resident()
         self._malformed = 0
         self._next_report = 0.0
         self._stopping = False  # a flag, no Event: its lock would deadlock when one signal interrupts another
@@ -240,9 +240,8 @@ class Head:
         self._act(self._protocol.handle(hp.RunCreated(request.run, opening.token, address), monotonic_s()))
 
     def _check_memory(self, request: Request) -> None:
-        open_plans = (live.run.plan for live in self._protocol.runs.values())
-        followed = row_bytes(request.run.plan, request.reduction)
-        check_memory(request.run.plan, followed, open_plans, self._picture.resident(), self.settings.memory_bytes)
+        need, resident = head_need(request.run.plan, request.reduction), self._picture.resident()
+        check_memory(need, self._keeping.needs, resident, self._idle_bytes, self.settings.memory_bytes)
 
     def _remember_sealed(self) -> None:
         """Be able to tell agents how their runs ended, if an earlier life of the head could not any more."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
+from dataclasses import dataclass
 
+from ..kernels.reduction import Reduction
 from ..stream.errors import MemoryRefusedError
 from ..stream.model import Plan
 from ..stream.sharing import mib
+from .following import row_bytes, rows_bytes, table_bytes
 
 #: While the table of frames is written, bytes a frame: 37 in its columns, the rest for encoding one of them.
 FRAME_BYTES = 64
@@ -16,36 +19,61 @@ BLOCK_BYTES = 250
 RUN_BYTES = 2 * 2**20
 
 
-def seal_bytes(plan: Plan) -> int:
-    """Give what sealing a run takes for a moment, bytes; one run is sealed at a time."""
-    return FRAME_BYTES * plan.frames + BLOCK_BYTES * len(plan.blocks)
+@dataclass(frozen=True)
+class HeadNeed:
+    """What the head needs for a run.
+
+    Attributes
+    ----------
+    open_bytes : int
+        While it is open: account, ledger and store; what follows it; the rows of its series, all that there may be.
+    series_bytes : int
+        How much of that its series take.
+    seal_bytes : int
+        For a moment when it is sealed, one run at a time: the table of frames, tables that are put together.
+    """
+
+    open_bytes: int
+    series_bytes: int
+    seal_bytes: int
 
 
-def check_memory(plan: Plan, followed_bytes: int, others: Iterable[Plan], used_bytes: int, limit_bytes: int) -> None:
+def head_need(plan: Plan, reduction: Reduction) -> HeadNeed:
+    """Give what the head needs for a run, at most."""
+    rows = rows_bytes(plan, reduction)
+    series = row_bytes(plan, reduction) + rows
+    summed = [table for step in reduction.steps if step.summary for table in step.tables]
+    # Twice, for those of blocks are put together from parts; those of series lie there, and are put together once more.
+    tables = rows + 2 * sum(table_bytes(table, plan.frames) for table in summed)
+    seal = FRAME_BYTES * plan.frames + BLOCK_BYTES * len(plan.blocks) + tables
+    return HeadNeed(RUN_BYTES + series, series, seal)
+
+
+def check_memory(need: HeadNeed, others: Collection[HeadNeed], used_bytes: int, idle_bytes: int, limit: int) -> None:
     """See whether the head can open one more run, and seal each of them later.
 
     Parameters
     ----------
-    plan : Plan
+    need : HeadNeed
         Of the new run.
-    followed_bytes : int
-        What following its series takes.
-    others : iterable of Plan
-        Of the open runs.
+    others : collection of HeadNeed
+        Of the open runs; they may take more than they do now.
     used_bytes : int
         Resident now.
-    limit_bytes : int
-        What may be.
+    idle_bytes : int
+        Resident without a run.
+    limit : int
+        What may be, bytes.
 
     Raises
     ------
     MemoryRefusedError
         It would take more.
     """
-    need = used_bytes + RUN_BYTES + followed_bytes + max(map(seal_bytes, (plan, *others)))
-    if need > limit_bytes:
-        what = f"with this run the head needs {mib(need)} MiB of memory, it may use {mib(limit_bytes)} MiB"
-        less = (
-            "let the series of the recipe follow a coarser level" if followed_bytes > need // 2 else "plan fewer frames"
-        )
-        raise MemoryRefusedError(what, f"raise memory_mib by at least {mib(need - limit_bytes)}, or {less}")
+    held = max(used_bytes, idle_bytes + sum(other.open_bytes for other in others))
+    whole = held + need.open_bytes + max(each.seal_bytes for each in (need, *others))
+    if whole > limit:
+        what = f"with this run the head needs {mib(whole)} MiB of memory, it may use {mib(limit)} MiB"
+        series = need.series_bytes > whole // 2
+        less = "let the series of the recipe follow a coarser level" if series else "plan fewer frames"
+        raise MemoryRefusedError(what, f"raise memory_mib by at least {mib(whole - limit)}, or {less}")

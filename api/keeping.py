@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from ..stream.model import Loss
 from ..stream.ranges import Ranges
 from .background import Background
 from .deriving import Deriving
+from .head_need import HeadNeed, head_need
 from .run_account import sustained_hz
 
 #: Pause before a store that cannot be sealed or shown is tried again, seconds.
@@ -131,6 +132,7 @@ class Keeping:
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._keepers: dict[str, StoreKeeper] = {}
+        self._needs: dict[str, HeadNeed] = {}
         self._shown: dict[str, Ranges] = {}
         self._to_show: dict[str, float] = {}
         self._to_seal: dict[str, tuple[float, tuple[Loss, ...]]] = {}
@@ -143,8 +145,14 @@ class Keeping:
     def add(self, keeper: StoreKeeper, reduction: Reduction) -> None:
         """Keep one more store, and follow it for the series of its recipe."""
         self._keepers[keeper.run.id] = keeper
+        self._needs[keeper.run.id] = head_need(keeper.run.plan, reduction)
         self._shown[keeper.run.id] = Ranges()
         self._deriving.add(keeper.run.id, Path(keeper.run.store), reduction)
+
+    @property
+    def needs(self) -> Collection[HeadNeed]:
+        """What the open runs take of the head."""
+        return self._needs.values()
 
     def show(self, run: str) -> None:
         """Have what is durable shown to readers soon, and followed."""
@@ -163,7 +171,15 @@ class Keeping:
 
     def forget(self, run: str) -> None:
         """Keep a store no longer."""
-        for of_runs in (self._keepers, self._shown, self._to_show, self._to_seal, self._losses, self._missing):
+        for of_runs in (
+            self._keepers,
+            self._needs,
+            self._shown,
+            self._to_show,
+            self._to_seal,
+            self._losses,
+            self._missing,
+        ):
             of_runs.pop(run, None)
         self._deriving.forget(run)
 

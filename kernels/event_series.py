@@ -107,6 +107,7 @@ def _plan(parameters: Events, setting: Setting) -> Planned:
         series=partial(_Series, parameters, setting.plan.frame_shape, setting.pedestal, shape),
         level=level.path,
         held_bytes=4 * (parameters.lag + 1) * int(np.prod(shape)) + 4 * shape[2] * shape[3],
+        rows_per_image=parameters.most,
     )
 
 

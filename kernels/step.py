@@ -200,6 +200,8 @@ class Planned:
         the images that it took. The product is uint16 and has the size of the level.
     held_bytes : int
         What the series holds in memory at most beside the arrays it is given, or the reducer beside the products.
+    rows_per_image : int
+        Of each of its tables, at most.
     """
 
     products: tuple[Product, ...] = ()
@@ -211,6 +213,7 @@ class Planned:
     level: str = ""
     passes_on: str = ""
     held_bytes: int = 0
+    rows_per_image: int = 1
 
     def sum_up(self, tables: Mapping[str, Rows]) -> Mapping[str, Rows]:
         """Make the rows that need those of the whole run.

@@ -235,6 +235,8 @@ def test_what_it_holds_grows_with_level_and_window(tmp_path):
     longer = plan_reduction(Recipe.load("lightsheet", [*STEPS, "baseline.window=50"]), run.plan)
     plain = plan_reduction(Recipe.load("lightsheet"), run.plan)
     assert 0 == row_bytes(run.plan, plain) < row_bytes(run.plan, run.reduction) < row_bytes(run.plan, longer)
+    row = 2 * run.plan.blocks.step[0] * 6 * (4 * 5 * 2 + 4 * 5 * 4)  # level 1 in counts, ΔF/F in float32
+    assert row_bytes(run.plan, run.reduction) == row + Follower(run.reduction).held_bytes
 
 
 def soon(deriving, now=0.0, seconds=30):

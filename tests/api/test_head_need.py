@@ -4,7 +4,9 @@ import subprocess
 import sys
 
 import pytest
-from octostream.api.head_need import FRAME_BYTES, RUN_BYTES, check_memory, seal_bytes
+from octostream.api.head_need import BLOCK_BYTES, FRAME_BYTES, RUN_BYTES, HeadNeed, check_memory, head_need
+from octostream.kernels.recipe import Recipe
+from octostream.kernels.reduction import plan_reduction
 from octostream.stream.errors import MemoryRefusedError
 from octostream.stream.model import Plan
 
@@ -38,22 +40,43 @@ print(most() - before)
 """
 
 
+def need(plan, overrides=()):
+    return head_need(plan, plan_reduction(Recipe.load("lightsheet", ["pyramid.until=4", *overrides]), plan))
+
+
 def test_the_limit_is_that_of_the_largest_seal_and_one_run_more():
-    need = RUN_BYTES + seal_bytes(LONG)
-    check_memory(SHORT, 0, [LONG], 1000, 1000 + need)
-    check_memory(LONG, 0, [], 1000, 1000 + need)
+    short, long = need(SHORT), need(LONG)
+    whole = RUN_BYTES + FRAME_BYTES * FRAMES + BLOCK_BYTES * len(LONG.blocks)
+    assert whole == long.open_bytes + long.seal_bytes
+    check_memory(short, [long], 10**8, 0, 10**8 + whole)
+    check_memory(long, [], 10**8, 0, 10**8 + whole)
     with pytest.raises(MemoryRefusedError, match="with this run the head needs"):
-        check_memory(SHORT, 0, [LONG], 1001, 1000 + need)
+        check_memory(short, [long], 10**8 + 1, 0, 10**8 + whole)
     with pytest.raises(MemoryRefusedError) as refused:
-        check_memory(LONG, 0, [SHORT], 1000, 1000 + need - 2 * 2**20)
+        check_memory(long, [short], 10**8, 0, 10**8 + whole - 2 * 2**20)
     assert refused.value.remedy == "raise memory_mib by at least 2, or plan fewer frames"
 
 
-def test_what_follows_the_run_counts_too():
-    need = RUN_BYTES + seal_bytes(SHORT) + 2**30
-    check_memory(SHORT, 2**30, [], 1000, 1000 + need)
+def test_what_open_runs_may_come_to_take_counts_and_nothing_twice():
+    small, large = HeadNeed(10, 0, 1), HeadNeed(1000, 990, 5)
+    check_memory(small, [large, large], 1500, 100, 2100 + 10 + 5)
+    check_memory(small, [large, large], 2100, 100, 2100 + 10 + 5)
+    for used, limit in ((1500, 2114), (2101, 2115)):
+        with pytest.raises(MemoryRefusedError):
+            check_memory(small, [large, large], used, 100, limit)
     with pytest.raises(MemoryRefusedError, match="coarser level"):
-        check_memory(SHORT, 2**30, [], 1001, 1000 + need)
+        check_memory(large, [], 1, 1, 1000)
+
+
+def test_the_rows_of_series_count_until_the_run_is_sealed():
+    plan = Plan((1000, 2, 3, 16, 16), rate_hz=60.0)
+    few, many = (need(plan, ["events=true", f"events.most={n}", "events.bin=2"]) for n in (1, 65))
+    row = 2 * 8 + 2 * 4 + 3 * 4
+    assert many.open_bytes - few.open_bytes == many.series_bytes - few.series_bytes == 64 * row * plan.frames
+    assert many.seal_bytes - few.seal_bytes == 64 * row * plan.frames
+    plain, focus = need(plan), need(plan, ["focus=true"])
+    assert focus.open_bytes == plain.open_bytes
+    assert focus.seal_bytes - plain.seal_bytes > 2 * 8 * plan.frames
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
