@@ -27,6 +27,8 @@ _EVERY: Final = (13, 7)
 LEAST_Z_STEP: Final = 0.01
 #: Pixels that the level is taken from, about, at least, where the stack has them.
 _ENOUGH: Final = 65536
+#: What a pixel that the level is taken from takes: itself, ranked, and ranked in 64 bits.
+SAMPLE_BYTES: Final = 4 + 4 + 8
 
 
 @dataclass(frozen=True)
@@ -161,6 +163,11 @@ def strides(pixels: int) -> tuple[int, int]:
     return min(share // columns | 1, _EVERY[0]), columns
 
 
+def samples_of(shape: tuple[int, int, int]) -> int:
+    """Give from how many pixels the level of a stack (z, y, x) is taken, at most."""
+    return 3 * _ENOUGH + math.prod(shape) // math.prod(_EVERY) + shape[2]
+
+
 def sampled_reference(smooth: NDArray[np.int64]) -> NDArray[np.int64]:
     """Give the pixels that the level is taken from: of every n-th row every m-th, the first m columns in turn.
 
@@ -224,7 +231,7 @@ class ForegroundMasker:
         self._smooth = np.zeros((len(self._along_yx), width), np.uint32)
         self._line = np.zeros(width + 2 * radius, np.uint32)
         self._row = np.zeros(width, np.uint32)
-        self._samples = np.zeros(3 * _ENOUGH + math.prod(shape) // math.prod(_EVERY) + width, np.uint32)
+        self._samples = np.zeros(samples_of(shape), np.uint32)
 
     def mask(self, stack: NDArray[np.uint16], out: NDArray[np.uint8]) -> Mask:
         """Mask a stack.

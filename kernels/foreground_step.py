@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..stream.model import Block, Plan, Product
 from ..stream.tables import Column, Rows, Table
 from .compiled import entry
-from .foreground import LEAST_Z_STEP, Foreground, ForegroundMasker
+from .foreground import LEAST_Z_STEP, SAMPLE_BYTES, Foreground, ForegroundMasker, samples_of
 from .pyramid import halve
 from .row_buffer import RowBuffer
 from .step import Arrays, Planned, Setting, Step, part_size
@@ -89,7 +89,9 @@ class ForegroundReducer:
         self._rows.put(stack, found.level, found.foreground, int(found.background.sum()))
         background = found.background
         if not whole:
-            labels[planes] = labels[: len(counts)].copy()
+            # From behind: no plane moves to where one still waits.
+            for at, place in reversed(list(enumerate(np.flatnonzero(planes)))):
+                labels[place] = labels[at]
             labels[~planes] = 0
             background = np.zeros((len(planes), *background.shape[1:]), bool)
             background[planes] = found.background
@@ -144,7 +146,13 @@ def _plan(parameters: Foreground, setting: Setting) -> Planned:
         (TABLE,),
         reducer=lambda: ForegroundReducer(plan, setting.levels, parameters),
         changes=parameters.omit,
+        held_bytes=_held_bytes((plan.blocks.step[2], level0.shape[3], level0.shape[4])),
     )
+
+
+def _held_bytes(stack: tuple[int, int, int]) -> int:
+    # The planes that came of a stack that lost some, side by side; and what its level is taken from, ranked twice.
+    return 2 * math.prod(stack) + SAMPLE_BYTES * samples_of(stack)
 
 
 def _z_step(plan: Plan, level0: Product) -> float:

@@ -45,8 +45,10 @@ PIXELS: Final = Table(
     ),
     "pixels that vary along z otherwise than their neighbours, or are brighter or darker",
 )
-#: Bytes of the sums of one pixel.
+#: Bytes of the sums of one pixel, of each stack that is tested; and of what the test of one stack takes: deviation,
+#: brightness and one of them ranked, in float64, and masks.
 _SUM_BYTES: Final = 12
+_TEST_BYTES: Final = 3 * 8 + 8
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ def _plan(parameters: HotTest, setting: Setting) -> Planned:
         (),
         (TESTS, PIXELS),
         reducer=lambda: HotTestReducer(plan, parameters),
-        held_bytes=_tested(plan, parameters) * math.prod(plan.frame_shape) * _SUM_BYTES,
+        held_bytes=(_tested(plan, parameters) * _SUM_BYTES + _TEST_BYTES) * math.prod(plan.frame_shape),
     )
 
 

@@ -70,6 +70,19 @@ def _ratio(variance: float, noise: float) -> float:
     return math.sqrt(max(variance / noise - 1, 0.0))
 
 
+class PlaneBins:
+    """Histograms of one plane after another, for the meters of one thread."""
+
+    def __init__(self) -> None:
+        self._tallier = Tallier(WIDTH)
+        self._bins = np.zeros(BINS, np.uint32)
+
+    def of(self, plane: NDArray[np.uint16]) -> NDArray[np.uint32]:
+        """Give the histogram of a plane, valid until the next."""
+        self._tallier.tally(plane, self._bins)
+        return self._bins
+
+
 class StackMeter:
     """Judges a stack plane by plane, in any order. Not for several threads at once.
 
@@ -78,13 +91,14 @@ class StackMeter:
     metric : str
         As for `Keep`.
     pedestal : float, counts
+    planes : PlaneBins
+        Other meters of the same thread may have the same: a movie has many stacks.
     """
 
-    def __init__(self, metric: str, pedestal: float) -> None:
-        self._metric, self._pedestal = metric, pedestal
-        self._tallier = Tallier(WIDTH)
-        self._plane_bins = np.zeros(BINS, np.uint32)
-        self._bins = np.zeros(BINS, np.int64)
+    def __init__(self, metric: str, pedestal: float, planes: PlaneBins) -> None:
+        self._metric, self._pedestal, self._planes = metric, pedestal, planes
+        # Of a block's part of a stack, which has less than 2³² pixels.
+        self._bins = np.zeros(BINS if metric == "entropy" else 0, np.uint32)
         self.clear()
 
     def clear(self) -> None:
@@ -102,8 +116,7 @@ class StackMeter:
         """
         self._pixels += plane.size
         if self._metric == "entropy":
-            self._tallier.tally(plane, self._plane_bins)
-            self._bins += self._plane_bins
+            self._bins += self._planes.of(plane)
             return
         view = plane.view()
         view.flags.writeable = False

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from ..stream.errors import RecipeError
 from ..stream.model import Block, Plan, Product
 from ..stream.tables import Column, Rows, Table
-from .keep import Keep, StackMeter
+from .histogram import BINS
+from .keep import Keep, PlaneBins, StackMeter
 from .row_buffer import RowBuffer
 from .step import Arrays, Planned, Setting, Step
 
@@ -44,7 +45,8 @@ class KeepReducer:
     def __init__(self, plan: Plan, paths: tuple[str, ...], parameters: Keep, pedestal: float) -> None:
         t, c, self._z = plan.blocks.step
         self._block, self._paths, self._parameters = plan.blocks[0], paths, parameters
-        self._meters = [StackMeter(parameters.metric, pedestal) for _ in range(t * c)]
+        planes = PlaneBins()
+        self._meters = [StackMeter(parameters.metric, pedestal, planes) for _ in range(t * c)]
         self._rows = RowBuffer(TABLE, t * c)
 
     def begin(self, block: Block) -> None:
@@ -87,6 +89,11 @@ def _plan(parameters: Keep, setting: Setting) -> Planned:
         (TABLE,),
         reducer=lambda: KeepReducer(setting.plan, paths, parameters, setting.pedestal),
         changes=True,
+        held_bytes=4
+        * BINS
+        * setting.plan.blocks.step[0]
+        * setting.plan.blocks.step[1]
+        * (parameters.metric == "entropy"),
     )
 
 

@@ -59,4 +59,4 @@ def test_no_more_is_held_than_is_tested_at_a_time():
     for every, held in ((1, 6), (2, 3), (100, 1)):
         plan = Plan((3, 2, 4, 10, 12))
         step = run(["hot_test=true", f"hot_test.every={every}"], np.zeros(plan.shape, np.uint16)).reduction.steps[0]
-        assert step.held_bytes == held * 120 * 12
+        assert step.held_bytes == 120 * (held * 12 + 32)

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from octostream.kernels.keep import Keep, StackMeter, metric_reference
+from octostream.kernels.keep import Keep, PlaneBins, StackMeter, metric_reference
 from octostream.stream.errors import RecipeError
 
 from .blockwise import run, same
@@ -33,7 +33,7 @@ def stack_of(shape, kind, seed):
 
 
 def judged(stack, metric, pedestal=100.0, order=None):
-    meter = StackMeter(metric, pedestal)
+    meter = StackMeter(metric, pedestal, PlaneBins())
     meter.add(np.ones((3, 4), np.uint16))
     meter.clear()
     for z in range(len(stack)) if order is None else order:
