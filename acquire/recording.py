@@ -289,6 +289,7 @@ def open_run(
     name: str = "",
     investigation: str = "local",
     visit: str = "",
+    technique: str = "",
     recipe: Mapping[str, Any] | None = None,
     maps: Mapping[str, NDArray[Any]] | None = None,
     keep_raw: bool = False,
@@ -306,11 +307,13 @@ def open_run(
     to : str
         Address of the tier, ``tcp://HOST:PORT``.
     plan : Plan
-        What will be acquired.
+        What will be acquired, and what is to be known of it: ``plan.metadata``.
     name, investigation : str
         Where the store will lie; the tier makes up a name where none is given.
     visit : str
         Of the investigation, where it has visits; names must differ within one.
+    technique : str
+        What the metadata must follow; the tier's choice where none is given.
     recipe : mapping, optional
         Recipe as JSON types; the tier's default where none is given.
     maps : mapping, optional
@@ -361,6 +364,7 @@ def open_run(
         maps=tuple((key, a.dtype.str, a.shape) for key, a in arrays.items()),
         payload=b"".join(a.tobytes() for a in arrays.values()),
         visit=visit,
+        technique=technique,
     )
     ring = Ring.for_plan(plan, memory_bytes)
     proved = read_instrument(key) if key else None

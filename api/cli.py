@@ -10,7 +10,21 @@ from rich.console import Console
 
 from .. import __version__
 from ..stream.errors import OctostreamError
-from .commands import acquire, bench, calibrate, demo, keys, recipes, recover, reduce, sample, serve, spool, verify
+from .commands import (
+    acquire,
+    bench,
+    calibrate,
+    demo,
+    keys,
+    recipes,
+    recover,
+    reduce,
+    sample,
+    serve,
+    spool,
+    techniques,
+    verify,
+)
 
 app = typer.Typer(
     name="octostream",
@@ -21,7 +35,7 @@ app = typer.Typer(
 )
 for module in (demo, serve, acquire, reduce, verify, recover, calibrate, sample):
     app.command(module.NAME)(module.command)
-for group in (recipes, bench, keys, spool):
+for group in (recipes, techniques, bench, keys, spool):
     app.add_typer(group.app, name=group.NAME)
 
 

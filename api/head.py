@@ -9,6 +9,7 @@ from pathlib import Path
 
 import structlog
 
+from ..sinks.catalogue.template_file import FREE
 from ..sinks.disk import free_bytes, reserve_of
 from ..sinks.keeper import StoreKeeper
 from ..sinks.reading import read_ledger
@@ -25,6 +26,7 @@ from ..stream.preview import publish_report
 from ..stream.report import RunReport
 from ..stream.wire import decode, encode
 from .cataloguing import Cataloguing
+from .described import Techniques
 from .head_need import check_memory, head_need
 from .keeping import Delayed, Keeping, Sealed, Unsealable, is_there, taken_up
 from .new_run import HALF_MADE, create_run, remove_run
@@ -69,6 +71,8 @@ class HeadSettings:
         Folder of the tier's keys; empty: agents need none.
     catalogue_s : float
         How often the catalogue is told of a run that grows, seconds; 0: there is none.
+    technique, techniques : str
+        Technique of runs that name none, and folder of the tier's own; empty: there are none.
     """
 
     data: str
@@ -81,6 +85,8 @@ class HeadSettings:
     memory_bytes: int
     keys: str = ""
     catalogue_s: float = 0.0
+    technique: str = FREE
+    techniques: str = ""
 
 
 class Head:
@@ -107,6 +113,8 @@ class Head:
         self._poll = Poll()
         for link in (self._agents, self._tier, self._waker):
             self._poll.add(link)
+        own = Path(settings.techniques) if settings.techniques else None
+        self._techniques = Techniques(own, settings.technique)
         self._registry = Registry(registry_file(self._data))
         timing = hp.HeadTiming(agent_s=settings.agent_timeout_s)
         self._protocol = hp.HeadProtocol(settings.dashboard, timing)
@@ -225,7 +233,7 @@ class Head:
     def _create(self, address: bytes, opening: m.Open, instrument: str) -> None:
         try:
             reserve = reserve_of(free_bytes(self._data)[1], self.settings.reserve_bytes)
-            request = check_opening(opening, self._data, reserve, instrument)
+            request = check_opening(opening, self._data, reserve, instrument, self._techniques)
             self._cataloguing.check(request.run)
             self._check_memory(request)
             keeper = create_run(self._registry, request, opening.token, self._cataloguing)

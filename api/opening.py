@@ -1,4 +1,4 @@
-"""What the head checks before it opens a run: names, recipe, maps, space."""
+"""What the head checks before it opens a run: names, metadata, recipe, maps, space."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from ..stream import messages as m
 from ..stream.clock import wall_ns
 from ..stream.errors import UsageError
 from ..stream.model import Run
+from .described import Techniques
 
 #: Lossless compression of real sCMOS frames gains at least this much; the space that a run needs is judged by it.
 LEAST_COMPRESSION = 1.4
@@ -46,7 +47,9 @@ class Request:
     maps: Mapping[str, NDArray[Any]]
 
 
-def check_opening(opening: m.Open, data: Path, reserve_bytes: int, instrument: str = "") -> Request:
+def check_opening(
+    opening: m.Open, data: Path, reserve_bytes: int, instrument: str = "", techniques: Techniques | None = None
+) -> Request:
     """Check everything about a run that can be known before its first frame.
 
     Parameters
@@ -59,6 +62,8 @@ def check_opening(opening: m.Open, data: Path, reserve_bytes: int, instrument: s
         Disk that is never filled.
     instrument : str
         Whose key asks; empty where the tier uses none.
+    techniques : Techniques, optional
+        Those of the tier; the built-in ones if not given.
 
     Raises
     ------
@@ -69,22 +74,25 @@ def check_opening(opening: m.Open, data: Path, reserve_bytes: int, instrument: s
     run_id = time.strftime("%Y%m%d-%H%M%S", time.gmtime(opened_ns // 10**9)) + "-" + secrets.token_hex(3)
     name = opening.name or run_id
     store = store_path(data, opening.investigation, name, opening.visit)
+    technique, metadata = (techniques or Techniques()).describe(opening.technique, opening.plan.metadata)
+    plan = replace(opening.plan, metadata=metadata)
     recipe = Recipe.from_json(opening.recipe) if opening.recipe else Recipe.load("lightsheet")
     maps = read_maps(opening)
-    reduction = plan_reduction(recipe, opening.plan, maps, keep_raw=opening.keep_raw)
+    reduction = plan_reduction(recipe, plan, maps, keep_raw=opening.keep_raw)
     need = sum(map(whole_bytes, reduction.products))
     check_space(data, int(need / LEAST_COMPRESSION), reserve_bytes)
     run = Run(
         id=run_id,
         name=name,
         investigation=opening.investigation,
-        plan=opening.plan,
+        plan=plan,
         recipe=recipe.to_json(),
         store=str(store),
         keep_raw=opening.keep_raw,
         opened_ns=opened_ns,
         instrument=instrument,
         visit=opening.visit,
+        technique=technique,
     )
     return Request(run, reduction, maps)
 

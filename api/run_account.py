@@ -112,6 +112,7 @@ class RunAccount:
             reason=ledger.losses[0].why if ledger and ledger.losses else "",
             instrument=run.instrument,
             visit=run.visit,
+            technique=run.technique,
         )
 
 

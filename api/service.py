@@ -20,6 +20,7 @@ from ..stream.clock import monotonic_s
 from ..stream.errors import OctostreamError, StoreError, UsageError
 from ..stream.key_files import in_use, read_allowed, read_server
 from ..stream.link import host_of, is_loopback
+from .described import Techniques
 from .settings import Settings
 from .supervisor import Child, Died, Said, Signalled, Supervisor
 
@@ -49,6 +50,7 @@ class Service:
         self.settings = settings
         self.ingest = settings.ingest
         self._keys = keys_for(settings)
+        Techniques(settings.techniques, settings.technique).check()
         self.data = prepare_data(settings.data)
         self._lock = lock_data(self.data)
         self._listener = listen(settings.http)
@@ -154,6 +156,8 @@ class Service:
             "memory_bytes": self.settings.memory_mib * 2**20,
             "keys": self._keys,
             "catalogue_s": self.settings.catalogue.grown_s if self.settings.catalogue else 0.0,
+            "technique": self.settings.technique,
+            "techniques": str(self.settings.techniques),
         }
 
     def _catalogue(self) -> dict[str, Any]:

@@ -57,6 +57,10 @@ class Settings(BaseSettings):
     )
     drain_s: float = Field(10.0, gt=0, description="Time to make received blocks durable when shutting down.")
     keys_dir: Path | None = Field(None, description="Folder of the tier's keys; DATA/.octostream/keys if not given.")
+    technique: str = Field("free", description="Technique of runs that name none: which metadata are asked for.")
+    techniques_dir: Path | None = Field(
+        None, description="Folder of the tier's own techniques; DATA/.octostream/techniques if not given."
+    )
     worker_port: int = Field(
         0, ge=0, le=65535, description="Port of the first worker, the others take the next ones; 0 takes free ports."
     )
@@ -86,6 +90,11 @@ class Settings(BaseSettings):
     def keys(self) -> Path:
         """Folder of the tier's keys."""
         return (self.keys_dir or keys_of(self.data)).absolute()
+
+    @property
+    def techniques(self) -> Path:
+        """Folder of the tier's own techniques."""
+        return (self.techniques_dir or self.data / ".octostream" / "techniques").absolute()
 
     @classmethod
     def load(cls, config: Path | None, flags: dict[str, Any]) -> Settings:

@@ -57,6 +57,7 @@ def root_attributes(
             "name": run.name,
             "investigation": run.investigation,
             "visit": run.visit,
+            "technique": run.technique,
             "opened_ns": run.opened_ns,
             "instrument": run.instrument,
             "status": status,

@@ -80,6 +80,7 @@ def _from_attributes(store: Path, reduce: Reduce, damage: StoreError) -> StoredR
             **{key: told[key] for key in ("name", "investigation", "opened_ns")},
             "instrument": told.get("instrument", ""),
             "visit": told.get("visit", ""),
+            "technique": told.get("technique", "free"),
             "keep_raw": (store / "raw" / "0").is_dir(),
         }
         content = {"layout_version": LAYOUT_VERSION, "run": run, "plan": told["plan"], "recipe": told["recipe"]}

@@ -110,7 +110,9 @@ def check_maps(store: Path, stored_run: StoredRun) -> Iterator[Problem]:
 
 def _with_unsaid(group: dict[str, Any]) -> dict[str, Any]:
     """Give a group with what an earlier octostream did not say in so many words."""
-    _inner(group.get("attributes"), "octostream").setdefault("visit", "")
+    told = _inner(group.get("attributes"), "octostream")
+    told.setdefault("visit", "")
+    told.setdefault("technique", "free")
     return group
 
 

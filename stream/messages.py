@@ -39,7 +39,8 @@ class Open:
     ``resume`` is the run to come back to; empty for a new one. ``unfinished`` tells that there are frames to come: a
     run that was sealed because its agent was silent is taken up again for them.
 
-    ``visit`` is that of the investigation, empty where none is named.
+    ``visit`` is that of the investigation, empty where none is named; ``technique`` says which metadata the plan must
+    have, empty for the tier's own choice.
 
     ``maps`` are the calibration arrays, one entry (key, dtype, shape) each, laid one after another in the payload.
     """
@@ -55,6 +56,7 @@ class Open:
     resume: str = ""
     unfinished: bool = True
     visit: str = ""
+    technique: str = ""
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ class Plan:
     source : str
         What the frames come from, for people ("lattice_lightsheet_raw.tif, tiled to 2048x2048").
     metadata : mapping
-        Free text or numbers that the operator gave.
+        Text, numbers and truth values that the operator gave; once the run is open, as its technique wants them.
     """
 
     shape: tuple[int, int, int, int, int]
@@ -366,6 +366,8 @@ class Run:
         Whose key opened it; empty where the tier uses no keys.
     visit : str
         Visit of the investigation: ``DATA/<investigation>/<visit>/<name>.ome.zarr``; empty where none was named.
+    technique : str
+        Whose template the plan's metadata follow; ``free`` takes any.
     """
 
     id: str
@@ -378,6 +380,7 @@ class Run:
     opened_ns: int
     instrument: str = ""
     visit: str = ""
+    technique: str = "free"
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,6 +84,8 @@ class RunReport:
         Whose key opened it; empty where the service uses no keys.
     visit : str
         Of the investigation; empty where none was named.
+    technique : str
+        Whose template its metadata follow.
     """
 
     id: str
@@ -111,6 +113,7 @@ class RunReport:
     reason: str = ""
     instrument: str = ""
     visit: str = ""
+    technique: str = "free"
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +22,7 @@ from ...acquire.spool_folder import FOLDER_VARIABLE
 from ...stream.clock import monotonic_s
 from ...stream.errors import OctostreamError, SourceError
 from ...stream.messages import Sealed
+from ..given_metadata import given_metadata
 from ..output import say_json
 from ..progress import Show, frame_progress
 
@@ -42,6 +44,13 @@ def command(
     visit: Annotated[
         str, typer.Option(help="Visit of the investigation, where it has visits: a folder in its own.")
     ] = "",
+    technique: Annotated[
+        str, typer.Option(metavar="NAME", help="Says which metadata are asked for; the tier's choice if not given.")
+    ] = "",
+    meta: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE|FILE", help="Metadata of the run, or a TOML or JSON file of them."),
+    ] = None,
     rate: Annotated[
         float | None, typer.Option(metavar="HZ", help="Frames a second; as fast as possible if not given.")
     ] = None,
@@ -75,15 +84,17 @@ def command(
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
     options = SourceOptions(tile=parse_size(tile) if tile else None, loop=loop, rate_hz=rate, axes=axes)
+    given = given_metadata(meta or ())
     frames = open_source(source, options)
     try:
         chosen, maps = Recipe.load(recipe, set_ or ()).resolve(frames.plan.frame_shape)
         with open_run(
             to,
-            frames.plan,
+            replace(frames.plan, metadata={**frames.plan.metadata, **given}),
             name=name,
             investigation=investigation,
             visit=visit,
+            technique=technique,
             recipe=chosen.to_json(),
             maps=maps,
             keep_raw=keep_raw,

@@ -63,6 +63,7 @@ def record(data: Path, blocks: int, keep_raw: bool = True, visit: str = "") -> R
     reduction = plan_reduction(recipe, PLAN, maps, keep_raw=keep_raw)
     store = store_path(data, "local", "fish", visit)
     run = Run("r-1", "fish", "local", PLAN, recipe.to_json(), str(store), keep_raw, 10**18, visit=visit)
+    run = replace(run, technique="flim" if visit else "free")
     registry_file(data).parent.mkdir(parents=True)
     registry = Registry(registry_file(data))
     registry.add(RunAccount(run).report(None, "recording", None))
@@ -119,8 +120,9 @@ def test_the_store_of_a_visit_belongs_to_its_data_directory(tmp_path):
     run_file(made.store).write_bytes(b"damaged")
     recover_store(made.store, quiet)
     row = made.row()
-    assert (row.status, row.visit, row.stored) == ("incomplete", "2026-1", 8)
-    assert read_run(made.store).run.visit == "2026-1"
+    assert (row.status, row.visit, row.technique, row.stored) == ("incomplete", "2026-1", "flim", 8)
+    found = read_run(made.store).run
+    assert (found.visit, found.technique) == ("2026-1", "flim")
     assert not (made.store.parent / ".octostream").exists()
 
 
@@ -129,12 +131,14 @@ def test_a_store_that_says_nothing_of_visits_has_none_and_nothing_is_wrong_with_
     made.keeper.seal([])
     root, described = made.store / "zarr.json", run_file(made.store)
     told = json.loads(root.read_bytes())
-    del told["attributes"]["octostream"]["visit"]
+    for key in ("visit", "technique"):
+        del told["attributes"]["octostream"][key]
     root.write_text(json.dumps(told))
     told = {k: v for k, v in json.loads(described.read_bytes()).items() if k != "xxh3_64"}
-    del told["run"]["visit"]
+    for key in ("visit", "technique"):
+        del told["run"][key]
     described.write_text(json.dumps(with_digest(told)))
-    assert read_run(made.store).run.visit == ""
+    assert (read_run(made.store).run.visit, read_run(made.store).run.technique) == ("", "free")
     assert verify(made.store).problems == ()
     assert recover_store(made.store, quiet).changes == ()
 

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 import typer
 from octostream.api.cli import app
+from octostream.api.given_metadata import given_metadata
 from octostream.api.settings import Settings
 from octostream.kernels.recipe import Recipe
+from octostream.sinks.catalogue.checked_metadata import check_metadata
+from octostream.sinks.catalogue.template_file import read_template, read_template_file
 from typer.testing import CliRunner
 
 from .conftest import PAGES, ROOT, blocks, commands, name
@@ -125,10 +128,16 @@ def test_toml_blocks_are_accepted(tmp_path):
             if "data" in keys:
                 Settings.load(file, {})
                 seen.add("settings")
+            elif "summary" in keys:
+                read_template_file(file.rename(tmp_path / "ours.toml"))
+                seen.add("template")
+            elif "detection_na" in keys:
+                check_metadata(read_template("lightsheet"), given_metadata([str(file), "sample=a"]))
+                seen.add("metadata")
             else:
                 Recipe.load(str(file)).resolve((4, 5))
                 seen.add("recipe")
-    assert seen == {"settings", "recipe"}
+    assert seen == {"settings", "recipe", "template", "metadata"}
 
 
 def test_json_blocks_are_json():

@@ -37,6 +37,7 @@ strategies = {
         name=text,
         investigation=text,
         visit=text,
+        technique=text,
         keep_raw=st.booleans(),
     ),
     m.FrameData: st.builds(
@@ -91,10 +92,11 @@ def edited(message, **changes):
     return [msgpack.packb({k: v for k, v in header.items() if v is not ...}), *parts[1:]]
 
 
-def test_an_opening_of_before_visits_names_none():
-    opening = m.Open("t", "n", "i", Plan((1, 1, 1, 2, 2)), {}, keep_raw=False, visit="1")
+def test_an_opening_of_before_visits_and_techniques_names_none():
+    opening = m.Open("t", "n", "i", Plan((1, 1, 1, 2, 2)), {}, keep_raw=False, visit="1", technique="flim")
     assert decode(edited(opening)) == replace(opening, payload=memoryview(b""))
-    assert decode(edited(opening, visit=...)).visit == ""
+    before = decode(edited(opening, visit=..., technique=...))
+    assert (before.visit, before.technique) == ("", "")
 
 
 frame = m.FrameData("r", 1, 7, 1, 2, b"abcd")

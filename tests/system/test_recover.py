@@ -20,13 +20,16 @@ def test_everything_is_killed_in_the_middle_of_a_run(serve, command, lattice):
     agent = command(
         "acquire", lattice, "--to", service.ingest, "--json", "--rate", "60", "--loop", "20", "--name", "cut",
         "--investigation", "fish", "--visit", "2026-1",
+        "--technique", "lattice", "--meta", "sample=cell", "--meta", "excitation_nm=488,560", "--meta", "outer_na=0.5",
     )  # fmt: skip
     store = service.data / "fish" / "2026-1" / "cut.ome.zarr"
     until(lambda: len(list((store / ".octostream" / "commits").glob("*.json"))) >= 3, 60)
 
     (run,) = service.get("/api/v1/runs").json()["runs"]
     assert (run["investigation"], run["visit"], run["store"]) == ("fish", "2026-1", str(store))
-    assert service.get(run["data_url"] + "/zarr.json").json()["attributes"]["octostream"]["visit"] == "2026-1"
+    told = service.get(run["data_url"] + "/zarr.json").json()["attributes"]["octostream"]
+    assert (told["visit"], told["technique"], run["technique"]) == ("2026-1", "lattice", "lattice")
+    assert told["plan"]["metadata"] == {"sample": "cell", "excitation_nm": "488, 560", "outer_na": 0.5}
 
     refused = command("recover", store, "--json")
     assert refused.wait(60) == 2

@@ -1,0 +1,57 @@
+"""How runs are described: the techniques of a service, and what their templates make of an operator's words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..sinks.catalogue.checked_metadata import Value, check_metadata
+from ..sinks.catalogue.template_file import FREE, read_template, technique_names
+
+
+@dataclass(frozen=True)
+class Techniques:
+    """The techniques that runs of a service may name.
+
+    Attributes
+    ----------
+    folder : Path or None
+        Of its own templates; it need not exist.
+    default : str
+        Technique of a run that names none.
+    """
+
+    folder: Path | None = None
+    default: str = FREE
+
+    def check(self) -> None:
+        """Read every template, so that a wrong one stops the service and not the first run.
+
+        Raises
+        ------
+        TemplateError
+            One makes no sense, or the default is none of them.
+        """
+        for name in (*technique_names(self.folder), self.default):
+            read_template(name, self.folder)
+
+    def describe(self, technique: str, metadata: Mapping[str, Value]) -> tuple[str, dict[str, Value]]:
+        """Give the technique of a run, and its metadata as the technique wants them.
+
+        Parameters
+        ----------
+        technique : str
+            As the run names it; empty for the default.
+        metadata : mapping
+            What the operator gave.
+
+        Raises
+        ------
+        TemplateError
+            There is no such technique.
+        MetadataError
+            The metadata do not fit it.
+        """
+        template = read_template(technique or self.default, self.folder)
+        return template.name, check_metadata(template, metadata)

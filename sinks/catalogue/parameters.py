@@ -1,0 +1,100 @@
+"""What a run's metadata become in the catalogue: parameters with a name, units and a value."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from .checked_metadata import Value
+from .template import OTHERS, Field, Template
+
+ValueType = Literal["NUMERIC", "STRING"]
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterKind:
+    """A parameter that datasets may have.
+
+    Attributes
+    ----------
+    name, units : str
+        By which ICAT knows it; units are empty for what has none.
+    value_type : str
+        ICAT's name of what its values are.
+    description : str
+        For people.
+    """
+
+    name: str
+    units: str
+    value_type: ValueType
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterValue:
+    """A parameter of one dataset.
+
+    Attributes
+    ----------
+    name, units : str
+        Of its kind.
+    value : float or str
+        A number for ``NUMERIC``, a text for ``STRING``.
+    """
+
+    name: str
+    units: str
+    value: float | str
+
+    @property
+    def value_type(self) -> ValueType:
+        """ICAT's name of what the value is."""
+        return "STRING" if isinstance(self.value, str) else "NUMERIC"
+
+
+def kinds_of(template: Template) -> Sequence[ParameterKind]:
+    """Give the parameters that runs of a technique may have."""
+    kinds = [ParameterKind(f.parameter, f.unit, _type(f), f.help) for f in template.fields if f.in_parameter]
+    return [*kinds, ParameterKind(OTHERS, "", "STRING", "What no field of the technique asks for, as JSON")]
+
+
+def parameters_of(template: Template, metadata: Mapping[str, Value]) -> Sequence[ParameterValue]:
+    """Give the parameters of a run.
+
+    Parameters
+    ----------
+    template : Template
+        Of its technique.
+    metadata : mapping
+        As they were checked when the run opened. What the template has no place for, because it takes anything or was
+        changed since, is gathered in the parameter ``metadata`` as JSON.
+    """
+    placed = {field.name: field for field in template.fields if _fits(field, metadata.get(field.name))}
+    values = [
+        ParameterValue(field.parameter, field.unit, _value(field, metadata[name]))
+        for name, field in placed.items()
+        if field.in_parameter
+    ]
+    others = {name: value for name, value in metadata.items() if name not in placed}
+    if others:
+        values.append(ParameterValue(OTHERS, "", json.dumps(others, ensure_ascii=False)))
+    return values
+
+
+def _fits(field: Field, value: Value | None) -> bool:
+    if value is None:
+        return False
+    return _type(field) == "STRING" or not isinstance(value, str | bool)
+
+
+def _type(field: Field) -> ValueType:
+    return "NUMERIC" if field.numeric and not field.many else "STRING"
+
+
+def _value(field: Field, value: Value) -> float | str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return float(value) if _type(field) == "NUMERIC" else str(value)
