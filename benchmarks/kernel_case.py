@@ -34,6 +34,8 @@ class KernelCase:
         By name.
     why : str
         Why it takes longer than memory would, where it takes more than twice as long.
+    restore : callable, optional
+        Called before each call of ours, not timed: puts back what it works on in place.
     """
 
     name: str
@@ -42,6 +44,7 @@ class KernelCase:
     ours: Callable[[], object]
     rivals: Mapping[str, Callable[[], object]] = field(default_factory=dict)
     why: str = ""
+    restore: Callable[[], object] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -111,13 +114,14 @@ def measure(case: KernelCase, seconds: float, bandwidth: float) -> KernelResult:
         Bytes a second, of `copy_bandwidth`.
     """
     contestants = {"": case.ours, **case.rivals}
-    for work in contestants.values():
-        work()  # compiled, and its memory touched
+    restore = {"": case.restore}
+    for name, work in contestants.items():
+        _timed(work, restore.get(name))  # compiled, and its memory touched
     times: dict[str, list[float]] = {name: [] for name in contestants}
     end = perf_counter() + seconds
     while not times[""] or perf_counter() < end:
         for name, work in contestants.items():
-            times[name] += [_timed(work) for _ in range(CALLS if not name else 1)]
+            times[name] += [_timed(work, restore.get(name)) for _ in range(CALLS if not name else 1)]
     ms = {name: 1e3 * median(values) / case.frames for name, values in times.items()}
     moved = case.moved_bytes / case.frames
     return KernelResult(
@@ -143,7 +147,9 @@ def kernel_rows(results: Sequence[KernelResult]) -> list[tuple[str, ...]]:
 KERNEL_HEAD: Final = ("kernel", "ms/frame", "MB/frame", "GB/s", "times the floor", "theirs/ours")
 
 
-def _timed(work: Callable[[], object]) -> float:
+def _timed(work: Callable[[], object], restore: Callable[[], object] | None = None) -> float:
+    if restore:
+        restore()
     began = perf_counter()
     work()
     return perf_counter() - began

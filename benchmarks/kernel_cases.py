@@ -116,6 +116,12 @@ def _block(name: str, planned: Planned, plan: Plan, frames: NDArray[np.uint16], 
     assert planned.reducer is not None
     reducer, level0 = planned.reducer(), arrays["0"][0, 0]
     present = np.ones(plan.blocks[0].extent, bool)
+    # A step may work on levels in place; then it must not see its own output, nor may others.
+    changed = {p.path: arrays[p.path].copy() for p in planned.products if p.path in arrays}
+
+    def restore() -> None:
+        for path, array in changed.items():
+            np.copyto(arrays[path], array)
 
     def ours() -> None:
         reducer.begin(plan.blocks[0])
@@ -125,7 +131,8 @@ def _block(name: str, planned: Planned, plan: Plan, frames: NDArray[np.uint16], 
 
     looked = frames if name in _RAW else level0
     moved = _moved([looked[0].nbytes], planned.products, frames) * len(frames)
-    return KernelCase(name, len(frames), moved, ours, step_rivals(name, frames, arrays), _WHY.get(name, ""))
+    rivals = step_rivals(name, frames, {**arrays, **changed})
+    return KernelCase(name, len(frames), moved, ours, rivals, _WHY.get(name, ""), restore)
 
 
 def _series(name: str, planned: Planned, plan: Plan, frames: NDArray[np.uint16], arrays: dict[str, Any]) -> KernelCase:

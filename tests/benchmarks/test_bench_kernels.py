@@ -7,8 +7,11 @@ import sys
 
 import numpy as np
 import pytest
-from octostream.benchmarks.kernel_case import KernelCase, KernelResult, kernel_rows, measure
+from octostream.benchmarks import kernel_cases as kernel_cases_module
+from octostream.benchmarks.kernel_case import CALLS, KernelCase, KernelResult, kernel_rows, measure
 from octostream.benchmarks.kernel_cases import kernel_cases
+from octostream.kernels.foreground_step import ForegroundReducer
+from octostream.kernels.quantise_step import QuantiseReducer
 from octostream.kernels.steps import find_step, step_names
 
 
@@ -21,6 +24,34 @@ def test_every_step_is_measured_and_every_rival_works():
         assert result.ms > 0
         assert result.moved_mb > 0
         assert set(result.ratios) == set(case.rivals)
+
+
+@pytest.mark.parametrize("step", ["foreground", "quantise"])
+def test_a_step_that_works_in_place_never_sees_its_own_output(monkeypatch, step):
+    frames = np.full((4, 512, 512), 100, np.uint16)
+    frames[:, :150, :150] += np.random.default_rng(0).poisson(3000, (4, 150, 150)).astype(np.uint16)
+    seen, theirs = [], {}
+    reducer = {"foreground": ForegroundReducer, "quantise": QuantiseReducer}[step]
+    real = reducer.finish
+
+    def finish(self, arrays, present):
+        seen.append((arrays, arrays["0"].copy(), arrays["0"]))
+        return real(self, arrays, present)
+
+    def rivals(name, frames, arrays):
+        theirs.update(arrays)
+        return {}
+
+    monkeypatch.setattr(reducer, "finish", finish)
+    monkeypatch.setattr(kernel_cases_module, "step_rivals", rivals)
+    (case,) = kernel_cases(frames, step)
+    measure(case, 0.0, 1e9)
+    assert len(seen) == 1 + CALLS
+    (arrays, first, _), *others = seen
+    assert not np.array_equal(arrays["0"], first), "nothing was changed, so nothing is tried"
+    assert all(np.array_equal(before, first) for _, before, _ in others)
+    assert np.array_equal(theirs["0"], first)
+    assert not any(np.shares_memory(theirs["0"], array) for _, _, array in seen)
 
 
 def test_only_some():
