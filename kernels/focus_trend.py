@@ -20,8 +20,8 @@ TREND: Final = Table(
     ),
     "drift of the focus: negative where frames have become less sharp; NaN where nothing was measured before",
 )
-#: Rows that are compared at a time: the memory for their windows is bounded.
-_ROWS: Final = 2**16
+#: Values that are compared at a time: the memory for their windows is bounded, however long these are.
+_VALUES: Final = 2**20
 
 
 def focus_trend(focus: Rows, places: int, window: int) -> Rows:
@@ -54,9 +54,10 @@ def focus_trend(focus: Rows, places: int, window: int) -> Rows:
 def _series(values: NDArray[np.float64], window: int) -> NDArray[np.float64]:
     before = np.concatenate([np.full(window, np.nan), values[:-1]])
     middle = np.full(values.size, np.nan)
-    for first in range(0, values.size, _ROWS):
-        part = before[first : first + _ROWS + window - 1]
-        middle[first : first + _ROWS] = _medians(np.lib.stride_tricks.sliding_window_view(part, window))
+    rows = max(1, _VALUES // window)
+    for first in range(0, values.size, rows):
+        part = before[first : first + rows + window - 1]
+        middle[first : first + rows] = _medians(np.lib.stride_tricks.sliding_window_view(part, window))
     usable = middle > 0
     return np.divide(values, middle, out=np.full(values.size, np.nan), where=usable) - 1
 

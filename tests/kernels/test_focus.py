@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import tracemalloc
 from itertools import pairwise
 from pathlib import Path
 
@@ -259,17 +260,27 @@ def trend_by_hand(frames, dct, places, window):
     return np.array(out, np.float32)
 
 
-@given(st.integers(1, 5), st.integers(1, 9), st.integers(0, 60), st.integers(0, 99), st.integers(1, 9))
-def test_the_trend_is_against_the_median_before(places, window, count, seed, rows_at_a_time):
+@given(st.integers(1, 5), st.integers(1, 9), st.integers(0, 60), st.integers(0, 99), st.integers(1, 40))
+def test_the_trend_is_against_the_median_before(places, window, count, seed, values_at_a_time):
     rng = np.random.default_rng(seed)
     frames = np.flatnonzero(rng.random(count) < 0.8)
     dct = np.where(rng.random(frames.size) < 0.1, np.nan, rng.integers(0, 4, frames.size)).astype(np.float32)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trend_module, "_ROWS", rows_at_a_time)
+        patch.setattr(trend_module, "_VALUES", values_at_a_time)
         got = focus_trend({"frame": frames, "dct": dct}, places, window)
     assert (got["frame"] == frames).all()
     assert got["trend"].dtype == np.float32
     assert np.array_equal(got["trend"], trend_by_hand(frames, dct.astype(float), places, window), equal_nan=True)
+
+
+def test_a_long_window_does_not_take_much_memory():
+    rows = {"frame": np.arange(100_000), "dct": np.ones(100_000, np.float32)}
+    tracemalloc.start()
+    try:
+        focus_trend(rows, 1, 1000)
+        assert tracemalloc.get_traced_memory()[1] < 64 * 2**20
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_stage_that_drifts_is_seen_in_every_plane():
