@@ -70,7 +70,8 @@ class Reduction:
         Parameters
         ----------
         device : Device, optional
-            A GPU to do the lane on; None: the CPU. The products are the same.
+            A GPU to do the lane on; None: the CPU. The products are the same where offset and gain are whole numbers;
+            where they are not, some pixels are one count off that lie next to a half.
         """
         return BlockReducer(self, device)
 
@@ -186,7 +187,7 @@ class BlockReducer:
         """
         if block != self._reduction.plan.blocks[block.number]:
             raise ValueError(f"block {block.number} is not a block of this plan")
-        self._block, self._arrays = block, None
+        self._block, self._arrays, self._tables = block, None, {}
         self._stats.clear()
         self._lane.begin(block.extent)
         for step in self._steps:
@@ -210,11 +211,13 @@ class BlockReducer:
         Raises
         ------
         ValueError
-            If the frame is not of this block, or the array not what the plan says.
+            If the frame is not of this block, the array not what the plan says, or the block is finished.
         """
         at = self._place(number)
         if at in self._stats:
             return self._stats[at]
+        if self._arrays is not None:
+            raise ValueError(f"frame {number} came after its block was finished")
         shape = self._reduction.plan.frame_shape
         if pixels.dtype != np.uint16 or pixels.shape != shape or not pixels.flags.c_contiguous:
             raise ValueError(f"frame {number} is {pixels.dtype} {pixels.shape}, not C-contiguous uint16 of the plan")
@@ -260,7 +263,6 @@ class BlockReducer:
             present = np.zeros(self._block.count, bool)
             present[list(self._stats)] = True
             arrays = self._lane.finish(present := present.reshape(self._block.extent))
-            self._tables = {}
             for step in self._steps:
                 self._tables |= step.finish(arrays, present)
             self._labels.finish(arrays)

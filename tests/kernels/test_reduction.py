@@ -263,6 +263,23 @@ def test_caller_pixels_are_only_read():
     assert (reducer.level0(0) == plane).all()
 
 
+def test_a_block_that_was_finished_takes_no_frame_and_leaves_no_rows():
+    plan = Plan((4, 1, 2, 6, 6), rate_hz=4.0)
+    reducer = plan_reduction(Recipe.load("lightsheet", ["histogram=true"]), plan).reducer()
+    pixels = np.full((6, 6), 300, np.uint16)
+    reducer.begin(plan.blocks[0])
+    stats = reducer.add(0, pixels)
+    arrays = {path: array.copy() for path, array in reducer.finish().items()}
+    assert reducer.tables()["histogram"]["frame"].tolist() == [0]
+    with pytest.raises(ValueError, match="frame 1 came after its block was finished"):
+        reducer.add(1, pixels)
+    # One that was counted may come again.
+    assert reducer.add(0, pixels) == stats
+    assert all((array == arrays[path]).all() for path, array in reducer.finish().items())
+    reducer.begin(plan.blocks[1])
+    assert reducer.tables() == {}
+
+
 def test_a_frame_that_does_not_belong_is_refused():
     plan = Plan((4, 1, 2, 6, 6), rate_hz=4.0)
     reducer = plan_reduction(Recipe.load("lightsheet"), plan).reducer()
