@@ -2,11 +2,10 @@
 
 import pytest
 from octostream import __version__
-from octostream.sinks.catalogue.lookup import Lookup
-from octostream.sinks.catalogue.settings import PASSWORD_VARIABLE, USERNAME_VARIABLE, CatalogueSettings
-from octostream.sinks.catalogue.vocabulary import needed
+from octostream.sinks.catalogue.settings import PASSWORD_VARIABLE, USERNAME_VARIABLE
 from octostream.tests.icat_server.seed import FACILITY, PASSWORDS, PROPOSAL
 
+from ..sinks.catalogue.prepared import prepare
 from .conftest import acquire, until
 
 CREDENTIALS = {USERNAME_VARIABLE: "ingester", PASSWORD_VARIABLE: PASSWORDS["ingester"]}
@@ -17,10 +16,7 @@ OURS = ("--investigation", PROPOSAL, "--visit", "1")
 def root(icat_client, icat_server):
     """The ICAT has what octostream needs; gives a client that sees everything."""
     client = icat_client("root")
-    lookup = Lookup(client, FACILITY)
-    for thing in needed(CatalogueSettings(url=icat_server.url, facility=FACILITY), __version__):
-        if lookup.find(thing) is None:
-            lookup.create(thing)
+    prepare(client, icat_server.url, __version__)
     return client
 
 

@@ -2,11 +2,11 @@
 
 import pytest
 from octostream.sinks.catalogue.connection import Connection
-from octostream.sinks.catalogue.lookup import Lookup
 from octostream.sinks.catalogue.outbox import Outbox
 from octostream.sinks.catalogue.settings import CatalogueSettings, Credentials
-from octostream.sinks.catalogue.vocabulary import needed
 from octostream.tests.icat_server.seed import FACILITY, INSTRUMENT, PASSWORDS
+
+from .prepared import prepare
 
 
 @pytest.fixture
@@ -27,10 +27,7 @@ def outbox(tmp_path):
 def ready(icat_client, settings):
     """The ICAT has the types that octostream needs; gives a client that sees everything."""
     client = icat_client("root")
-    lookup = Lookup(client, FACILITY)
-    for thing in needed(settings, "0.1.0"):
-        if lookup.find(thing) is None:
-            lookup.create(thing)
+    prepare(client, settings.url)
     return client
 
 
