@@ -14,6 +14,7 @@ from ..sinks.names import data_folders
 from ..sinks.recover import RecoverReport, recover
 from ..sinks.registry import Registry
 from ..sinks.runfile import read_run
+from ..sinks.tables import DERIVED, columns_from
 from ..stream.clock import wall_ns
 from ..stream.errors import RecipeError, UsageError
 from ..stream.report import RunReport
@@ -79,8 +80,15 @@ def _derive(store: Path) -> Derived:
     try:
         reduction = reduction_without_maps(keeper.run)
     except RecipeError:
-        return {}
+        return _nowhere(keeper, store)
     return last_tables(keeper, reduction)
+
+
+def _nowhere(keeper: StoreKeeper, store: Path) -> Derived:
+    """Give the tables of which there are rows in no block and in no earlier seal: nobody can make them here."""
+    recorded = keeper.recorded(())
+    without = [t for t in keeper.tables if recorded.blocks and not recorded.counts[t.name]]
+    return {table.name: None for table in without if not columns_from(store, table, DERIVED)}
 
 
 def _enter(data: Path, store: Path, report: RecoverReport) -> None:

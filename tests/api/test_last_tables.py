@@ -11,7 +11,7 @@ from octostream.kernels.step import Planned
 from octostream.sinks.commits import intact_commits
 from octostream.sinks.keeper import StoreKeeper
 from octostream.sinks.verify import verify
-from octostream.stream.errors import StoreError
+from octostream.stream.errors import RecipeError, StoreError
 from octostream.stream.ranges import Ranges
 
 from .test_following import Recorded, soon
@@ -116,6 +116,20 @@ def test_a_killed_run_whose_step_fails_is_recovered_without_it(run, monkeypatch)
     assert recover_store(run.store, lambda done, total: None).status == "complete"
     assert told(run) == []
     assert length(run, "drift") == 6
+
+
+def test_a_killed_run_whose_step_is_gone_is_recovered_and_says_what_lacks(run, monkeypatch):
+    def gone(_):
+        raise RecipeError("there is no step 'mine'", "install its package")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("octostream.api.recovery.reduction_without_maps", gone)
+        assert recover_store(run.store, lambda done, total: None).status == "complete"
+        assert told(run) == ["registered/0", "tables/focus_trend", "tables/drift"]
+        run.keeper.seal((), {"drift": {"frame": np.arange(6), "dy": np.zeros(6)}, "focus_trend": None})
+        (run.store / "tables/zarr.json").unlink()
+        recover_store(run.store, lambda done, total: None)
+        assert told(run) == ["registered/0", "tables/focus_trend"], "rows of an earlier seal stay"
 
 
 def test_a_run_that_is_opened_again_forgets_what_failed(run, monkeypatch):
