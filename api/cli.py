@@ -14,6 +14,7 @@ from .commands import (
     acquire,
     bench,
     calibrate,
+    catalogue,
     demo,
     keys,
     recipes,
@@ -35,7 +36,7 @@ app = typer.Typer(
 )
 for module in (demo, serve, acquire, reduce, verify, recover, calibrate, sample):
     app.command(module.NAME)(module.command)
-for group in (recipes, techniques, bench, keys, spool):
+for group in (recipes, techniques, bench, keys, spool, catalogue):
     app.add_typer(group.app, name=group.NAME)
 
 

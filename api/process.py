@@ -46,8 +46,11 @@ def web(ready_fd: int, settings: dict[str, Any]) -> None:
 
 def catalogue(ready_fd: int, settings: dict[str, Any]) -> None:
     """Tell ICAT of the runs; it is ready before ICAT has answered, for nobody waits for that."""
-    from ..sinks.catalogue.delivery import Delivery
+    from ..sinks.catalogue.installed import require_icat
     from ..sinks.catalogue.settings import CatalogueSettings, read_credentials
+
+    require_icat()
+    from ..sinks.catalogue.delivery import Delivery
     from .stored_runs import registry_file
 
     chosen = CatalogueSettings(**settings["catalogue"])

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..database import Database
-from .lookup import Lookup
+
+if TYPE_CHECKING:
+    from .lookup import Lookup  # it needs python-icat, which a service without a catalogue does without
 
 #: Runs of this investigation are of nobody in particular, and stay out of the catalogue: tests, alignment.
 LOCAL = "local"
