@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from octostream.api import worker_process
+from octostream.api.planned import reduction_without_maps
 from octostream.api.tokens import write_token
 from octostream.api.worker_process import MAP_BYTES, RUN_BYTES, STEP_BYTES, PrepareOnDisk
 from octostream.kernels.recipe import Recipe
@@ -91,7 +92,9 @@ def test_a_slot_takes_no_more_with_a_step_beside_the_lane(tmp_path, step):
     _, need = prepare.need(path)
     prepared = prepare(path)
     taken = held(prepared)
-    assert need.slot - STEP_BYTES <= taken <= need.slot
+    # What a step says that it holds may be for a moment only: tests/kernels/test_step_memory.py compares the peak.
+    moment = sum(step.held_bytes for step in reduction_without_maps(prepared.run).steps)
+    assert need.slot - STEP_BYTES - moment <= taken <= need.slot
     prepared.writer.close()
 
 
