@@ -67,6 +67,10 @@ class Runs(Protocol):
         """Give the recipe of a run as its store has it; None if there is no such run, or its store is gone."""
         ...
 
+    def metadata(self, run_id: str) -> Mapping[str, str | float | int | bool] | None:
+        """Give what the operator said of a run; None if there is no such run, or its store is gone."""
+        ...
+
     def projection(self, run_id: str, which: str, c: int) -> tuple[int, NDArray[np.uint16]] | None:
         """Give the latest projection of a run, made small for a screen.
 

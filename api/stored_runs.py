@@ -14,6 +14,7 @@ from ..sinks.registry import Registry
 from ..sinks.runfile import read_run
 from ..stream.errors import StoreError
 from ..stream.ledger import Ledger
+from ..stream.model import Run
 from ..stream.report import RunReport
 
 
@@ -47,9 +48,18 @@ class StoredRuns:
 
     def recipe(self, run_id: str) -> Mapping[str, Any] | None:
         """Give the recipe of a run as its store has it; None if there is no such run, or its store is gone."""
+        found = self._described(run_id)
+        return found.recipe if found else None
+
+    def metadata(self, run_id: str) -> Mapping[str, str | float | int | bool] | None:
+        """Give what the operator said of a run; None if there is no such run, or its store is gone."""
+        found = self._described(run_id)
+        return found.plan.metadata if found else None
+
+    def _described(self, run_id: str) -> Run | None:
         run = self.get(run_id)
         try:
-            return read_run(Path(run.store)).run.recipe if run else None
+            return read_run(Path(run.store)).run if run else None
         except StoreError:
             return None
 

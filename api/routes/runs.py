@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from starlette.exceptions import HTTPException
 
 from .context import Context, unknown
-from .views import LedgerView, Problem, RecipeView, RunPage, RunView
+from .views import LedgerView, MetadataView, Problem, RecipeView, RunPage, RunView
 
 RunId = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="run id, or `live`")]
 
@@ -69,6 +69,14 @@ def run_routes(context: Context) -> APIRouter:
         if recipe is None:
             raise HTTPException(404, unknown(run_id))
         return RecipeView.of(run.id, recipe)
+
+    @router.get("/{run_id}/metadata", summary="What the operator said of it", responses=missing)
+    def get_metadata(run_id: RunId) -> MetadataView:
+        run = context.find(run_id)
+        metadata = context.runs.metadata(run.id)
+        if metadata is None:
+            raise HTTPException(404, unknown(run_id))
+        return MetadataView(run=run.id, technique=run.technique, metadata=dict(metadata))
 
     @router.get(
         "/{run_id}/projections/{which}",

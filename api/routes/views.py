@@ -112,6 +112,14 @@ class RecipeView(BaseModel):
         return cls(run=run, name=str(recipe.get("name", "")), steps=steps)
 
 
+class MetadataView(BaseModel):
+    """What is known of what a run recorded."""
+
+    run: str
+    technique: str = Field(description="whose template the metadata follow; free takes any")
+    metadata: dict[str, str | float | int | bool] = Field(description="in the order of the template")
+
+
 class LossView(BaseModel):
     """Frames that will never be stored."""
 

@@ -5,10 +5,11 @@ import * as as from "./format.js";
 import { History } from "./history.js";
 import { pixelSize } from "./links.js";
 import { LiveImage } from "./live.js";
+import { showMetadata } from "./metadata.js";
 import { Numbers } from "./numbers.js";
 import { Preview } from "./preview.js";
 import { Projections } from "./projections.js";
-import { recipes, showRecipe } from "./recipe.js";
+import { showRecipe } from "./recipe.js";
 import { showStages } from "./stages.js";
 import { showFigures, showVerdict } from "./summary.js";
 import { themes } from "./theme.js";
@@ -22,7 +23,6 @@ let chosen = "";
 let rendered = null;
 
 themes();
-recipes();
 preview.follow("live");
 copies(byId("command-copy"), byId("command"));
 byId("run-choice").addEventListener("change", (event) => {
@@ -48,6 +48,7 @@ async function render() {
   document.body.dataset.page = run ? "run" : "waiting";
   showFigures(status, run);
   showRecipe(run);
+  showMetadata(run);
   showAlarms(status.report);
   showStages(status.report);
   choices(status.report);

@@ -1,44 +1,11 @@
-// The recipe of the run that the page shows: its name always, its steps when somebody opens it.
-import { byId, make, say } from "./dom.js";
+// The recipe of the run that the page shows, step by step.
+import { Details } from "./details.js";
+import { make } from "./dom.js";
 
-let run = "";
-let loaded = "";
+const recipe = new Details("recipe", ({ steps }) => [steps.map(row), "no step is done"]);
 
-export function showRecipe(shown) {
-  byId("recipe").hidden = !shown;
-  if (!shown) return;
-  say("recipe-name", shown.recipe);
-  if (run === shown.id) return;
-  run = shown.id;
-  if (byId("recipe-details").open) load();
-}
-
-export function recipes() {
-  byId("recipe-details").addEventListener("toggle", () => { if (byId("recipe-details").open) load(); });
-}
-
-/** Ask for the steps, once for each run; what cannot be had now is asked for again when it is opened again. */
-async function load() {
-  const asked = run;
-  if (loaded === asked) return;
-  byId("recipe-steps").replaceChildren();
-  say("recipe-note", "asking the service");
-  let answer = null;
-  try {
-    answer = await fetch(`/api/v1/runs/${encodeURIComponent(asked)}/recipe`);
-  } catch (error) {
-    if (!(error instanceof TypeError)) throw error;
-  }
-  if (asked !== run) return;
-  if (!answer?.ok) {
-    say("recipe-note", answer?.status === 404 ? "the store of this run is not there" : "the service does not answer");
-    return;
-  }
-  const { steps } = await answer.json();
-  if (asked !== run) return;
-  loaded = asked;
-  say("recipe-note", steps.length ? "" : "no step is done");
-  byId("recipe-steps").replaceChildren(...steps.map(row));
+export function showRecipe(run) {
+  recipe.show(run, run?.recipe);
 }
 
 function row({ step, parameters }) {

@@ -124,6 +124,14 @@ class FakeRuns:
             "statistics": {},
         }
 
+    def metadata(self, run_id: str) -> dict[str, object] | None:
+        run = self.get(run_id)
+        if run is None or run_id in self.gone:
+            return None
+        return (
+            {"sample": "<b>fish</b>", "detection_na": 1.1, "views": 2, "live": True} if run.technique != "free" else {}
+        )
+
     def projection(self, run_id: str, which: str, c: int) -> tuple[int, np.ndarray] | None:
         run = self.get(run_id)
         if run is None or not run.stored:

@@ -379,17 +379,17 @@ def test_the_recipe_of_a_run_is_shown_and_its_steps_when_asked_for(page: Page, s
     page.on("request", lambda request: asked.append(request.url) if request.url.endswith("/recipe") else None)
     page.goto(service.url)
     expect(page.locator("#recipe-name")).to_have_text("lightsheet")
-    expect(page.locator("#recipe-steps")).to_be_hidden()
+    expect(page.locator("#recipe-rows")).to_be_hidden()
     assert asked == []
     page.locator("#recipe summary").click()
-    rows = page.locator("#recipe-steps tr")
+    rows = page.locator("#recipe-rows tr")
     expect(rows).to_have_count(4)
     expect(rows.locator("th")).to_have_text(["calibrate", "hot_pixels", "projections", "statistics"])
     expect(rows.nth(0).locator("li")).to_have_text(["offset 98", "gain gain.npy (map)"])
     expect(rows.nth(1).locator("li")).to_have_text(["pixels [3,4], [5,6]"])
     expect(rows.nth(2).locator("li")).to_have_text(["along z, y"])
     page.locator("#recipe summary").click()
-    expect(page.locator("#recipe-steps")).to_be_hidden()
+    expect(page.locator("#recipe-rows")).to_be_hidden()
     page.locator("#recipe summary").click()
     expect(rows).to_have_count(4)
     assert asked == [f"{service.url}/api/v1/runs/r-0001/recipe"]
@@ -402,10 +402,28 @@ def test_the_recipe_of_a_run_is_shown_and_its_steps_when_asked_for(page: Page, s
     expect(rows).to_have_count(4)
 
 
+def test_what_was_said_of_a_run_is_shown_as_text_when_asked_for(page: Page, service, head: Head, make) -> None:
+    record(service, head, make, technique="lightsheet")
+    page.goto(service.url)
+    expect(page.locator("#metadata-name")).to_have_text("lightsheet")
+    expect(page.locator("#metadata-rows")).to_be_hidden()
+    page.locator("#metadata summary").click()
+    rows = page.locator("#metadata-rows tr")
+    expect(rows).to_have_text(["sample<b>fish</b>", "detection_na1.1", "views2", "livetrue"])
+    make["store"](service.data, "embryo-r-0002", status="recording")
+    other = make["run"](service.data, "r-0002")
+    service.runs.rows = [other]
+    head.report = lambda n: make["report"](other)
+    expect(page.locator("#metadata-name")).to_have_text("free")
+    expect(page.locator("#metadata-note")).to_have_text("nothing was said")
+    expect(rows).to_have_count(0)
+
+
 def test_a_recipe_is_nothing_where_there_is_no_run(page: Page, service) -> None:
     page.goto(service.url)
     expect(page.locator("#waiting")).to_be_visible()
     expect(page.locator("#recipe")).to_be_hidden()
+    expect(page.locator("#metadata")).to_be_hidden()
 
 
 @pytest.mark.parametrize("width", [400, 1280, 1920])

@@ -142,3 +142,16 @@ def test_the_recipe_is_given_by_steps(service, make, data) -> None:
     }
     for run in ("r-2", "r-3", "live"):
         assert service.http.get(f"{service.url}/api/v1/runs/{run}/recipe").status_code == 404
+
+
+def test_metadata_are_given_with_their_technique(service, make, data) -> None:
+    service.runs.rows = [make["run"](data, technique="lightsheet"), make["run"](data, "r-2")]
+    told = {"sample": "<b>fish</b>", "detection_na": 1.1, "views": 2, "live": True}
+    answer = service.http.get(f"{service.url}/api/v1/runs/r-0001/metadata").json()
+    assert answer == {"run": "r-0001", "technique": "lightsheet", "metadata": told}
+    assert [type(value) for value in answer["metadata"].values()] == [str, float, int, bool]
+    answer = service.http.get(f"{service.url}/api/v1/runs/r-2/metadata").json()
+    assert answer == {"run": "r-2", "technique": "free", "metadata": {}}
+    service.runs.gone.add("r-2")
+    for run in ("r-2", "r-3"):
+        assert service.http.get(f"{service.url}/api/v1/runs/{run}/metadata").status_code == 404

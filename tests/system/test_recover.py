@@ -29,6 +29,8 @@ def test_everything_is_killed_in_the_middle_of_a_run(serve, command, lattice):
     assert (run["investigation"], run["visit"], run["store"]) == ("fish", "2026-1", str(store))
     told = service.get(run["data_url"] + "/zarr.json").json()["attributes"]["octostream"]
     assert (told["visit"], told["technique"], run["technique"]) == ("2026-1", "lattice", "lattice")
+    said = service.get(f"/api/v1/runs/{run['id']}/metadata").json()
+    assert said == {"run": run["id"], "technique": "lattice", "metadata": told["plan"]["metadata"]}
     assert told["plan"]["metadata"] == {"sample": "cell", "excitation_nm": "488, 560", "outer_na": 0.5}
 
     refused = command("recover", store, "--json")
