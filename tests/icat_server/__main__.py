@@ -6,9 +6,9 @@ types of errors; rules. What it leaves out or does otherwise:
 
 - REST, the data service (IDS), free-text search, notifications, logging, authenticators other than "simple" with
   passwords in clear.
-- The old query style (``Dataset <-> Investigation [name = 'x']``), subqueries, GROUP BY, more than one entity after
-  FROM: such queries are refused with a message that says so.
-- Rules on single attributes; the check that who changes a key may also delete and create.
+- Subqueries, GROUP BY, more than one entity after FROM, some functions; of the old query style more than a chain
+  (``Dataset <-> Investigation [name = 'x']``): such queries are refused with a message that says so.
+- Rules on single attributes can be written, but give no right: only REST asks for them.
 - Text is compared as it is written: "a" is not "A". On MySQL, ICAT would take them for the same, in keys too.
 - Triggers that keep fileSize and fileCount of datasets and investigations.
 - Speed and number of users: there is one lock.

@@ -7,6 +7,7 @@ is most of what a test would wait for, can be used again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from copy import copy
 from functools import partial
 from typing import Any
 
@@ -36,19 +37,21 @@ def icat_server(icat_listener: IcatServer) -> Iterator[IcatServer]:
 
 @pytest.fixture(scope="session")
 def icat_clients() -> dict[str, Any]:
-    """Clients that have started up, by user."""
+    """Clients by user."""
     return {}
 
 
 def logged_in(server: IcatServer, clients: dict[str, Any], user: str) -> Any:
-    """Give a python-icat client of a user, one that has started up before if there is one, with a new session."""
+    """Give a python-icat client of a user with a new session; only the first one of all has had to start up."""
     import icat
 
-    if user not in clients:
+    if not clients:
         clients[user] = icat.Client(server.url, cache=None)
         clients[user].set_options(timeout=TIMEOUT_S)
         # It may be forgotten after its server has gone.
         clients[user].autoLogout = False
+    if user not in clients:
+        clients[user] = copy(next(iter(clients.values())))
     client = clients[user]
     client.sessionId = None
     client.login("simple", {"username": user, "password": PASSWORDS[user]})
@@ -57,5 +60,5 @@ def logged_in(server: IcatServer, clients: dict[str, Any], user: str) -> Any:
 
 @pytest.fixture
 def icat_client(icat_server: IcatServer, icat_clients: dict[str, Any]) -> Callable[[str], Any]:
-    """Gives a logged-in python-icat client of a user: root, ingester, alice or bob."""
+    """Gives a logged-in python-icat client of a user: root, ingester, alice or bob; their options are shared."""
     return partial(logged_in, icat_server, icat_clients)

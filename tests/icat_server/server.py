@@ -172,8 +172,10 @@ class IcatServer:
     """
 
     def __init__(self, data: Path | None = None, port: int = 0, seeded: bool = False, **options: Any):
-        self._data, self._seeded, self._options = data, seeded, options
-        self.service = self._new_service()
+        self.service = Service(data, **{"passwords": PASSWORDS, **options})
+        if seeded:
+            seed(self.service)
+        self._start = b"" if data else self.service.store.image()
         self.misbehaviour = Misbehaviour()
         #: How often each operation was called; "wsdl" and "xsd" are the two parts of the description.
         self.calls: Counter[str] = Counter()
@@ -181,12 +183,6 @@ class IcatServer:
         self._listener: _Listener | None = _Listener(self, port)
         self._port = self._listener.server_address[1]
         self._again: threading.Timer | None = None
-
-    def _new_service(self) -> Service:
-        service = Service(self._data, **{"passwords": PASSWORDS, **self._options})
-        if self._seeded:
-            seed(service)
-        return service
 
     @property
     def url(self) -> str:
@@ -233,12 +229,11 @@ class IcatServer:
         self.accept()
 
     def reset(self) -> None:
-        """Begin again, well: what was in memory is forgotten, what is in a file is read anew."""
+        """Begin again as at the start, and be well; for a server that keeps its data in memory."""
         self.recover()
         self.misbehaviour.done.clear()
         self.calls.clear()
-        old, self.service = self.service, self._new_service()
-        old.store.close()
+        self.service.store.restore(self._start)
 
     def close(self) -> None:
         """End, and let go of port and file."""

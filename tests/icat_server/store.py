@@ -59,6 +59,16 @@ class Store:
                 for statement in _table(entity):
                     self._db.execute(statement)
 
+    def image(self) -> bytes:
+        """Give everything that is stored, to be put back with `restore`."""
+        with self.lock:
+            return self._db.serialize()
+
+    def restore(self, image: bytes) -> None:
+        """Be again what an image says; for a store in memory."""
+        with self.lock:
+            self._db.deserialize(image)
+
     def close(self) -> None:
         """Let go of the file."""
         with self.lock:

@@ -105,7 +105,7 @@ def test_relations_lead_to_what_is_there(client):
     made.create()
     made.sample = client.new("Sample", id=77)
     made.update()
-    assert client.get("Dataset INCLUDE 1", made.id).sample is None
+    assert names(client) == client.search("SELECT d.name FROM Dataset d WHERE d.sample IS NULL") == ["day 1"]
 
 
 def test_what_is_not_there_cannot_be_changed(client):

@@ -7,6 +7,7 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import icat
 import pytest
@@ -35,9 +36,11 @@ def until(condition, seconds=20):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
-            return condition()
+            if value := condition():
+                return value
         except OSError:
-            time.sleep(0.02)
+            pass
+        time.sleep(0.02)
     raise AssertionError("it did not come true in time")
 
 
@@ -70,7 +73,17 @@ def test_no_answer_comes_and_nothing_was_done(icat_server, client):
     made.create()
 
 
-def test_a_call_that_hangs_is_let_go(icat_server, client):
+def test_a_call_that_hangs_is_let_go_when_all_is_well_again(icat_server, client):
+    icat_server.misbehaviour.order("hang")
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(client.getUserName)
+        until(lambda: icat_server.misbehaviour.done["hang"])
+        icat_server.misbehaviour.behave()
+        with pytest.raises(ConnectionError):
+            asked.result(10)
+
+
+def test_a_call_that_hangs_is_let_go_after_its_time(icat_server, client):
     icat_server.misbehaviour.order("hang", seconds=0.05)
     with pytest.raises(ConnectionError):
         client.getUserName()

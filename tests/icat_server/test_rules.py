@@ -58,10 +58,29 @@ def test_what_may_not_be_read_is_not_brought_along(icat_client, two_datasets):
 
 
 def test_another_object_in_the_select_is_filtered_too(icat_client, two_datasets, rule):
-    rule("R", "DatasetInstrument")
+    rule("R", "Dataset")
     client = icat_client("alice")
-    assert client.search("SELECT d.investigation FROM Dataset d")[0].visitId == "1"
-    assert client.search("SELECT r FROM Rule r") == []
+    assert names(client) == ["hers", "his"]
+    assert [i.visitId for i in client.search("SELECT d.investigation FROM Dataset d")] == ["1"]
+    assert [i.visitId for i in client.search("SELECT i FROM Dataset d JOIN d.investigation i")] == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("letters", "word"), [("U", "DELETE"), ("UD", "CREATE"), ("UDC", None)], ids=["change", "and delete", "and create"]
+)
+def test_moving_to_another_investigation_is_deleting_and_creating(icat_client, two_datasets, rule, letters, word):
+    rule(letters, "Dataset")
+    client = icat_client("alice")
+    (hers,) = client.search("SELECT d FROM Dataset d INCLUDE 1")
+    hers.investigation = investigation(icat_client("root"), "2")
+    client = icat_client("alice")
+    if word is None:
+        client.update(hers)
+    else:
+        with pytest.raises(icat.ICATPrivilegesError, match=rf"^{word} access to this Dataset is not allowed\.$"):
+            client.update(hers)
+    hers.investigation = None
+    assert names(client) == (["hers"] if word else [])
 
 
 def test_a_public_step_brings_along_what_may_not_be_read(icat_client, two_datasets):

@@ -86,8 +86,7 @@ class Writer:
         return made
 
     def _prepare(self, bean: Bean) -> None:
-        """Link children to their parents; ids come from here alone."""
-        bean.values.pop("id", None)
+        """Link children to their parents and look at what only some entities must fulfil, all the way down."""
         for name, children in bean.manys.items():
             for child in children:
                 child.ones[bean.entity.fields[name].inverse or ""] = bean
@@ -167,6 +166,7 @@ class Writer:
             self.store.delete(SCHEMA[name], id_)
 
     def _collect(self, entity: Entity, id_: int, found: dict[tuple[str, int], None]) -> None:
+        # Much is reached in more than one way: a dataset by its investigation, its type, its sample.
         if (entity.name, id_) in found:
             return
         found[entity.name, id_] = None
