@@ -57,15 +57,15 @@ def baseline_reference(points: NDArray[np.uint16], parameters: Baseline) -> NDAr
 
 
 def relative_change_reference(
-    image: NDArray[np.uint16], baseline: NDArray[np.float32], background: float, floor: float
+    image: NDArray[Any], baseline: NDArray[Any], background: float, floor: float
 ) -> NDArray[np.float64]:
     """Give ΔF/F = (F - F0) / max(F0 - background, floor).
 
     Parameters
     ----------
-    image : uint16 (..., y, x), counts
+    image : uint16 or float (..., y, x), counts
         F.
-    baseline : float32 (..., y, x), counts
+    baseline : float (..., y, x), counts
         F0.
     background : float, counts
         What a pixel has where there is no light.

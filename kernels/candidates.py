@@ -8,15 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 
+from .baseline import relative_change_reference
 from .compiled import entry, piece
 from .events import CANDIDATE, Events
 from .gaussian import half_kernel, smooth, smooth_reference
-
-
-def change_reference(now: NDArray[Any], before: NDArray[Any], background: float, floor: float) -> NDArray[np.float64]:
-    """Give the relative change r = (now - before) / max(before - background, floor) of two smoothed images."""
-    before = before.astype(np.float64)
-    return (now.astype(np.float64) - before) / np.maximum(before - background, floor)
 
 
 def candidates_reference(change: NDArray[Any], parameters: Events) -> NDArray[np.int64]:
@@ -70,7 +65,7 @@ def compare_reference(
     """
     sigma = parameters.sigma / parameters.bin
     smoothed, earlier = (smooth_reference(image.astype(np.float64), sigma) for image in (now, before))
-    change = change_reference(smoothed, earlier, background, parameters.floor)
+    change = relative_change_reference(smoothed, earlier, background, parameters.floor)
     places = candidates_reference(change, parameters)
     at = to_sensor(places, sensor, parameters.bin)
     return np.array([(y, x, change[tuple(place)]) for (y, x), place in zip(at, places, strict=True)], CANDIDATE)
@@ -141,7 +136,7 @@ class EventFinder:
         smooth(view, self._weights, out)
 
     def compare(self, now: NDArray[np.float32], before: NDArray[np.float32]) -> NDArray[Any]:
-        """Find the candidates of an image, as `candidates_reference` of `change_reference`.
+        """Find the candidates of an image, as `candidates_reference` of `relative_change_reference`.
 
         Parameters
         ----------

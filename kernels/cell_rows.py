@@ -33,7 +33,7 @@ def sum_cells(band: Any, factor: int, column: Any, cells: Any) -> None:
             row = band[y]
             for x in range(column.size):
                 column[x] += np.int32(row[x])
-        _sum_columns(column, factor, cells)
+        sum_columns(column, factor, cells)
 
 
 @piece
@@ -62,7 +62,7 @@ def sum_scaled_cells(band: Any, gains: Any, factor: int, column: Any, cells: Any
             row, gain = band[y], gains[y]
             for x in range(column.size):
                 column[x] += np.float64(row[x]) * np.float64(gain[x])
-        _sum_columns(column, factor, cells)
+        sum_columns(column, factor, cells)
 
 
 @piece
@@ -170,7 +170,8 @@ def _sum_scaled_pairs(upper: Any, lower: Any, upper_gain: Any, lower_gain: Any, 
 
 
 @piece
-def _sum_columns(column: Any, factor: int, cells: Any) -> None:
+def sum_columns(column: Any, factor: int, cells: Any) -> None:
+    """Sum a row of any type, (x,), over cells of ``factor`` into ``cells``, pairs first; the last has what is left."""
     full = column.size // factor
     if factor == 8:
         for x in range(full):

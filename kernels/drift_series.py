@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..stream.errors import RecipeError
 from ..stream.model import Product
-from ..stream.tables import Column, Rows, Table
+from ..stream.tables import Column, Rows, Table, rows_of
 from .drift import Drift, Shift, drift_reference, window_reach
 from .drift_meter import DriftMeter
 from .drift_track import DriftTrack
@@ -74,8 +74,7 @@ class _Series:
             # Planes that are lost are 0, and change no maximum.
             np.max(images[channel], axis=0, out=self._projected)
             drift = self._track.take(self._meter.spectrum(self._projected))
-            values = (t * self._frames, *drift)
-            rows["drift"] = {c.name: np.array([v], c.dtype) for c, v in zip(TABLE.columns, values, strict=True)}
+            rows["drift"] = rows_of(TABLE, [(t * self._frames, *drift)])
         if self._parameters.correct:
             self._correct(images, present, out[_PATH])
         return rows

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..stream.tables import Column, Rows, Table
+from ..stream.tables import Column, Rows, Table, rows_of
 from .candidates import EventFinder, compare_reference
 from .events import Events, EventTracks
 from .step import Arrays, Planned, Setting, Step
@@ -92,8 +92,7 @@ class _Series:
                 for first, *event in tracks.take(t, found).tolist() if found.size else ():
                     numbers = [(at * channels + c) * planes + z for at in (t, first)]
                     rows.append((*numbers, c, z, *event))
-        columns = zip(*rows, strict=True) if rows else [()] * len(TABLE.columns)
-        return {"events": {c.name: np.array(v, c.dtype) for c, v in zip(TABLE.columns, columns, strict=True)}}
+        return {"events": rows_of(TABLE, rows)}
 
     def finish(self) -> Arrays:
         return {}

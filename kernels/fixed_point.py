@@ -90,7 +90,7 @@ def plan_fixed_point(
     per_pixel, per_cell = gains.ndim > 0, product.ndim > 0
     addends = np.asarray(pedestal - product)
     fraction = _fraction(gains, addends, 32 if per_pixel else 40)
-    if fraction < 1 or not (_is_whole(gains, fraction) or _RAW_TOP * 2.0 ** -(fraction + 1) <= COARSEST):
+    if fraction < 1 or not (is_whole(gains, fraction) or _RAW_TOP * 2.0 ** -(fraction + 1) <= COARSEST):
         return None
     plan = FixedPoint(fraction, 0, 0, np.zeros((0, 0), np.uint16), np.zeros((0, 0), np.int32), 0)
     gain_map, number = plan.gain_map, int(plan.whole(gains)) if not per_pixel else 0
@@ -98,7 +98,7 @@ def plan_fixed_point(
         gain_map = plan.whole(gains).astype(np.uint32)
         # Half the traffic, where 16 bits of another fraction hold the same gains: those of a flat map, or whole ones.
         narrow = _fraction(gains, addends, 16)
-        if narrow >= 1 and _is_whole(gains, narrow) and _is_whole(addends, narrow):
+        if narrow >= 1 and is_whole(gains, narrow) and is_whole(addends, narrow):
             plan = FixedPoint(narrow, 0, 0, plan.gain_map, plan.addend_map, 0)
             gain_map = plan.whole(gains).astype(np.uint16)
     if not per_cell:
@@ -175,7 +175,7 @@ def plan_cell_point(
     spare = max(0, (weight - 1).bit_length() - 4)
     fraction = _fraction(gains, addends, min(32 if gains.ndim else 40, 40 - spare), 56 - spare)
     error = _RAW_TOP * 2.0 ** -(fraction + 1) * (1 if cells.averaged else weight)
-    if fraction < 1 or not (_is_whole(gains, fraction) or error <= COARSEST):
+    if fraction < 1 or not (is_whole(gains, fraction) or error <= COARSEST):
         return None
     nothing = np.zeros((0, 0), np.int64)
     if not addends.ndim:
@@ -205,7 +205,8 @@ def _fraction(gains: NDArray[np.float64], addends: NDArray[np.float64], gain_bit
     return min(_MOST_BITS, gain_bits - above_gain, addend_bits - above_addend)
 
 
-def _is_whole(values: NDArray[np.float64], fraction: int) -> bool:
+def is_whole(values: NDArray[np.float64], fraction: int = 0) -> bool:
+    """Tell whether all values are whole multiples of 2 to the power of -``fraction``."""
     scaled = np.ldexp(values, fraction)
     return bool((scaled == np.rint(scaled)).all())
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..stream.model import Block, Plan
-from ..stream.tables import Column, Rows, Table
+from ..stream.tables import Column, Rows, Table, columns_of, rows_of
 from .elbow import find_outliers
 from .kinds import Number, Whole
 from .parameters import Parameters, declared
@@ -105,9 +105,8 @@ class HotTestReducer:
         for stack, sums in self._sums.items():
             if sums.count:
                 self._test(self._block.first + stack * self._planes, sums, tests, pixels)
-        columns = zip(*tests, strict=True) if tests else [()] * len(TESTS.columns)
         listed = [np.concatenate(parts) for parts in zip(*pixels, strict=True)] if pixels else [()] * 5
-        return {TESTS.name: _rows(TESTS, columns), PIXELS.name: _rows(PIXELS, listed)}
+        return {TESTS.name: rows_of(TESTS, tests), PIXELS.name: columns_of(PIXELS, listed)}
 
     def _test(
         self, frame: int, sums: StackSums, tests: list[tuple[float, ...]], pixels: list[tuple[NDArray[Any], ...]]
@@ -118,10 +117,6 @@ class HotTestReducer:
         if share <= self._parameters.most:
             y, x = np.nonzero(found.mask)
             pixels.append((np.full(y.size, frame), y, x, found.deviation[y, x], found.brightness[y, x]))
-
-
-def _rows(table: Table, columns: Any) -> Rows:
-    return {c.name: np.array(values, c.dtype) for c, values in zip(table.columns, columns, strict=True)}
 
 
 def _tested(plan: Plan, parameters: HotTest) -> int:

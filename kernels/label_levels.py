@@ -15,22 +15,6 @@ from .compiled import entry
 from .step import Arrays
 
 
-def halve_labels_reference(labels: NDArray[Any]) -> NDArray[Any]:
-    """Give the largest label of each 2 × 2 pixels; nothing that is labelled vanishes in a coarse level.
-
-    Parameters
-    ----------
-    labels : whole numbers (..., y, x)
-
-    Returns
-    -------
-    same type (..., ceil(y / 2), ceil(x / 2))
-    """
-    y, x = labels.shape[-2:]
-    padded = np.pad(labels, [*[(0, 0)] * (labels.ndim - 2), (0, y % 2), (0, x % 2)])
-    return np.maximum.reduce([padded[..., i::2, j::2] for i in (0, 1) for j in (0, 1)])
-
-
 def label_products(products: Sequence[Product]) -> tuple[Product, ...]:
     """Give the coarser levels of all labels that have the size of level 0, one for each level of the image.
 
@@ -68,7 +52,10 @@ class LabelLevels:
         self._buffers = {p.path: np.full((frames, *p.shape[-2:]), 0, p.dtype) for p in products}
 
     def finish(self, arrays: Arrays) -> None:
-        """Add the coarser levels to the arrays of a block, which hold the labels."""
+        """Add the coarser levels to the arrays of a block, which hold the labels: the largest of each 2 × 2 pixels.
+
+        So nothing that is labelled vanishes in a coarse level.
+        """
         source: NDArray[Any] | None = None
         for path, buffer in self._buffers.items():
             label, _, level = path.rpartition("/")

@@ -38,10 +38,6 @@ class LaneReport:
         """Read and written."""
         return self.read_bytes + self.written_bytes
 
-    def floor_ms(self, bytes_per_s: float) -> float:
-        """Give the time that this takes at least at a memory bandwidth, milliseconds."""
-        return 1000 * self.moved_bytes / bytes_per_s
-
 
 def lane_report(plan: LanePlan) -> LaneReport:
     """Say what the pass of a plan does, and what it moves.

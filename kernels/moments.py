@@ -82,31 +82,6 @@ def moments_reference(frames: NDArray[np.uint16], offset: float) -> MomentMaps:
     return MomentMaps(mean, variance, snr, fano)
 
 
-def merge_reference(
-    first: tuple[int, NDArray[np.float64], NDArray[np.float64]],
-    second: tuple[int, NDArray[np.float64], NDArray[np.float64]],
-) -> tuple[int, NDArray[np.float64], NDArray[np.float64]]:
-    """Merge two partial results in float64 by Chan's rule (Chan, Golub, LeVeque, 1983).
-
-    With d the second mean less the first, the mean is m + d·n₂/n and the sum of squared deviations
-    M + M₂ + d²·n₁·n₂/n.
-
-    Parameters
-    ----------
-    first, second : tuple
-        Count n, mean, and sum of squared deviations M of every pixel.
-
-    Returns
-    -------
-    tuple
-        The same of both together; at least one sample in all.
-    """
-    count = first[0] + second[0]
-    apart = second[1] - first[1]
-    mean = first[1] + apart * (second[0] / count)
-    return count, mean, first[2] + second[2] + apart**2 * (first[0] * second[0] / count)
-
-
 @dataclass(eq=False)
 class Sums:
     """Moments so far as whole numbers.

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .binning import Cells, cell_sums
+from .cell_rows import sum_columns
 from .compiled import piece
+from .fixed_point import is_whole
 
 #: Most that a value may be off before it is rounded, counts: it can only move what lies that near to a tie.
 LIMIT: Final = 1 / 8
@@ -139,7 +141,7 @@ def _of_maps(
     base = cell_sums(product, cells.factor, "sum")
     low, most, top = float(base.min()), float(np.abs(base).max()), float(gain.max())
     span, sums = float(np.ptp(base)), _RAW_TOP * top * cells.full
-    if _is_whole(gain) and _is_whole(product):
+    if is_whole(gain) and is_whole(product):
         step, error = 1.0, 0.0
         fits = span <= _RAW_TOP and most <= _EXACT and sums <= _EXACT
         coded = gain.ndim > 0 and np.ptp(gain) <= _RAW_TOP
@@ -166,7 +168,7 @@ def _of_maps(
 
 
 def _with_codes(narrow: Narrow, gain: NDArray[np.float64], share: float) -> Narrow:
-    low, whole = float(gain.min()), _is_whole(gain)
+    low, whole = float(gain.min()), is_whole(gain)
     # Where all gains are the same any step will do; this one keeps ``zero`` exact.
     unit = 1.0 if whole else float(np.ptp(gain)) / _RAW_TOP or low
     return narrow._replace(
@@ -180,10 +182,6 @@ def _with_codes(narrow: Narrow, gain: NDArray[np.float64], share: float) -> Narr
 
 def _codes(values: NDArray[np.float64], low: float, step: float) -> NDArray[np.uint16]:
     return np.ascontiguousarray(np.rint((values - low) / (step or 1.0)), np.uint16)
-
-
-def _is_whole(values: NDArray[np.float64]) -> bool:
-    return bool((values == np.rint(values)).all())
 
 
 @piece
@@ -204,12 +202,12 @@ def sum_narrow_cells(band: Any, gains: Any, zero: Any, factor: int, column: Any,
     cells : float32 (ceil(x / factor),)
         Result.
     """
-    full = column.size // factor
     if factor == 1:
         _scale_row(band[0], gains[0], zero, cells)
         return
     if factor == 2 and band.shape[0] == 2:
         _sum_narrow_pairs(band[0], band[1], gains[0], gains[1], zero, cells)
+        full = column.size // 2
         if full < cells.size:
             last = np.float32(band[0, 2 * full]) * np.float32(np.float32(gains[0, 2 * full]) + zero)
             cells[full] = last + np.float32(band[1, 2 * full]) * np.float32(np.float32(gains[1, 2 * full]) + zero)
@@ -219,21 +217,7 @@ def sum_narrow_cells(band: Any, gains: Any, zero: Any, factor: int, column: Any,
         row, gain = band[y], gains[y]
         for x in range(column.size):
             column[x] += np.float32(np.float32(row[x]) * np.float32(np.float32(gain[x]) + zero))
-    if factor == 8:
-        for x in range(full):
-            left = (column[8 * x] + column[8 * x + 1]) + (column[8 * x + 2] + column[8 * x + 3])
-            cells[x] = left + ((column[8 * x + 4] + column[8 * x + 5]) + (column[8 * x + 6] + column[8 * x + 7]))
-    elif factor == 4:
-        for x in range(full):
-            cells[x] = (column[4 * x] + column[4 * x + 1]) + (column[4 * x + 2] + column[4 * x + 3])
-    else:
-        for x in range(full):
-            cells[x] = column[2 * x] + column[2 * x + 1]
-    if full < cells.size:
-        rest = column[full * factor]
-        for x in range(full * factor + 1, column.size):
-            rest += column[x]
-        cells[full] = rest
+    sum_columns(column, factor, cells)
 
 
 @piece

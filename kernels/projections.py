@@ -46,12 +46,13 @@ def _rounded_mean(level0: NDArray[np.uint16], axis: int) -> NDArray[np.uint16]:
     return rounded_share(level0.sum(axis=axis, dtype=np.uint64), level0.shape[axis])
 
 
-def rounded_share(sums: NDArray[Any], count: int) -> NDArray[np.uint16]:
-    """Divide whole sums by a count, rint(Σ / count) half to even.
+def rounded_share(sums: NDArray[Any], count: int | NDArray[np.int64]) -> NDArray[np.uint16]:
+    """Divide whole sums of counts by how many they are of, rint(Σ / count) half to even.
 
-    Exact: a sum below 2³² is far from what float64 would round, and only true halves become halves.
+    Exact: a quotient that is no half is farther from one than float64 resolves, for any count that a run has.
     """
-    return np.rint(sums / np.float64(count)).astype(np.uint16)
+    share = sums / np.asarray(count, np.float64)
+    return np.rint(share, out=share).astype(np.uint16)
 
 
 class Targets(NamedTuple):

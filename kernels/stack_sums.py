@@ -63,20 +63,6 @@ class StackSums:
         view.flags.writeable = False
         _add(view, self.sums, self.squares)
 
-    def merge(self, other: StackSums) -> None:
-        """Add the sums of other planes; associative and commutative.
-
-        Raises
-        ------
-        ValueError
-            If the frames are of another size, or the planes would be more than `PLANES`.
-        """
-        if other.sums.shape != self.sums.shape:
-            raise ValueError(f"sums of {other.sums.shape} cannot be added to those of {self.sums.shape}")
-        self._grow(other.count)
-        self.sums += other.sums
-        self.squares += other.squares
-
     def _grow(self, more: int) -> None:
         if self.count + more > PLANES:
             raise ValueError(f"the sums of more than {PLANES} planes do not fit")

@@ -14,9 +14,9 @@ from ..stream.model import Product
 from ..stream.tables import Rows
 from .kinds import LEVEL_SIDE, Choice, Several
 from .parameters import Parameters, declared
+from .projections import MODES, rounded_share
 from .step import Arrays, Planned, Setting, Step
 
-_MODES: Final = ("max", "min", "mean")
 #: Bytes a pixel of what is kept of each, and of what is given at the end.
 _HELD: Final = {"max": 2, "min": 2, "mean": 8 + 8 + 2}
 _MEANINGS: Final = {
@@ -32,7 +32,7 @@ class TimeProjections(Parameters):
 
     step_name: ClassVar[str] = "time_projections"
     bin: int = declared(4, LEVEL_SIDE, "side of a pixel of the level that is looked at")
-    modes: tuple[str, ...] = declared(_MODES, Several(Choice(_MODES)), "what is taken over t")
+    modes: tuple[str, ...] = declared(MODES, Several(Choice(MODES)), "what is taken over t")
 
 
 def time_projections_reference(
@@ -91,9 +91,7 @@ class _Series:
             self._low[self._count == 0] = 0
             made["min"] = self._low
         if self._total is not None:
-            # Exact: a quotient that is no tie is farther from one than float64 resolves, for any count that a run has.
-            mean = self._total / np.maximum(self._count, 1)[..., None, None]
-            made["mean"] = np.rint(mean, out=mean).astype(np.uint16)
+            made["mean"] = rounded_share(self._total, np.maximum(self._count, 1)[..., None, None])
         return {f"projections/t-{mode}": made[mode] for mode in self._modes}
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 #: The rows of one table by column, all of one length.
@@ -57,3 +58,36 @@ class Table:
     columns: tuple[Column, ...]
     meaning: str = ""
     kept: str = ""
+
+
+def rows_of(table: Table, rows: Sequence[Sequence[Any]]) -> Rows:
+    """Make columns of rows.
+
+    Parameters
+    ----------
+    table : Table
+    rows : sequence
+        Each with one value for each column; there may be none.
+
+    Returns
+    -------
+    mapping
+        Arrays of the types of the columns.
+    """
+    return columns_of(table, list(zip(*rows, strict=True)) if rows else [()] * len(table.columns))
+
+
+def columns_of(table: Table, columns: Sequence[Any]) -> Rows:
+    """Give columns the types of their table.
+
+    Parameters
+    ----------
+    table : Table
+    columns : sequence
+        Values of each column.
+
+    Returns
+    -------
+    mapping
+    """
+    return {c.name: np.array(values, c.dtype) for c, values in zip(table.columns, columns, strict=True)}

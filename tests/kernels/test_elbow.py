@@ -68,7 +68,7 @@ def test_both_forms_are_equal_bit_for_bit_however_planes_came(shape, kind, seed,
     sums = StackSums(shape[1:])
     for z in order[:cut]:
         sums.add(stack[z : z + 1])
-    sums.merge(sums_of(stack[order[cut:]]))
+    sums.add(stack[order[cut:]])
     got, exact = find_outliers(sums, background), elbow_reference(stack, background)
     assert got[3:] == exact[3:]
     assert all((one == other).all() for one, other in zip(got[:3], exact[:3], strict=True))
@@ -83,13 +83,10 @@ def test_sums_of_the_most_planes_are_exact():
     plane = np.array([[[65535, 0, 1]]], np.uint16)
     sums = StackSums((1, 3))
     sums.add(np.broadcast_to(plane, (PLANES - 1, 1, 3)).copy())
-    other = StackSums((1, 3))
-    other.add(plane - np.uint16(1))
-    sums.merge(other)
+    sums.add(plane - np.uint16(1))
     assert sums.deviation()[0] == pytest.approx([1 / 256, 65535 / 256, 1 / 256], rel=1e-4)
-    for more in (lambda: sums.add(plane), lambda: sums.merge(other)):
-        with pytest.raises(ValueError, match="more than 65536 planes"):
-            more()
+    with pytest.raises(ValueError, match="more than 65536 planes"):
+        sums.add(plane)
     assert sums.count == PLANES
 
 
@@ -174,6 +171,4 @@ def test_what_does_not_fit_is_refused():
     for wrong in (image[0], image[:, :3], image.astype(np.int16), np.zeros((2, 4, 12), np.uint16)[:, :, ::2]):
         with pytest.raises(ValueError, match="not C-contiguous uint16 z of"):
             sums.add(wrong)
-    with pytest.raises(ValueError, match=r"sums of \(4, 5\) cannot be added"):
-        sums.merge(StackSums((4, 5)))
     assert sums.count == 0

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from octostream.kernels.baseline import relative_change_reference
 from octostream.kernels.candidates import (
     EventFinder,
     candidates_reference,
-    change_reference,
     compare_reference,
     to_sensor,
 )
@@ -54,7 +54,7 @@ def test_candidates_are_the_highest_of_their_neighbourhood(height, width, data, 
     parameters = Events(bin=1, distance=distance, threshold=threshold)
     finder = EventFinder(parameters, (height, width), 100)
     table = finder.compare(now, before)
-    exact = change_reference(now, before, 100, 10)
+    exact = relative_change_reference(now, before, 100, 10)
     np.testing.assert_allclose(finder._change, exact, rtol=1e-5)
     places = candidates_reference(finder._change, parameters)
     assert [(row["y"], row["x"]) for row in table] == [tuple(place) for place in places.tolist()]

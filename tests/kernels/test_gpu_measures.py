@@ -14,7 +14,7 @@ from octostream.kernels.baseline import (
     baseline_reference,
     relative_change_reference,
 )
-from octostream.kernels.candidates import EventFinder, change_reference
+from octostream.kernels.candidates import EventFinder
 from octostream.kernels.drift import Drift, drift_reference
 from octostream.kernels.drift_meter import DriftMeter
 from octostream.kernels.events import Events
@@ -137,7 +137,7 @@ def test_all_rows_of_a_tall_image_are_listed_in_order(device):
     table = GpuEventFinder(device(), parameters, shape, 100).compare(*map(device().xp.asarray, (now, before)))
     assert len(table) == 350 * 4
     assert (np.lexsort([table["x"], table["y"]]) == np.arange(len(table))).all()
-    np.testing.assert_allclose(table["score"], change_reference(now, before, 100, 10)[0, 0], rtol=1e-6)
+    np.testing.assert_allclose(table["score"], relative_change_reference(now, before, 100, 10)[0, 0], rtol=1e-6)
 
 
 def test_of_equal_pixels_the_first_is_the_highest(device):

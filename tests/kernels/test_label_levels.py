@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from octostream.kernels.label_levels import LabelLevels, halve_labels_reference, label_products
+from octostream.kernels.binning import bin_reference
+from octostream.kernels.label_levels import LabelLevels, label_products
 from octostream.kernels.recipe import Recipe
 from octostream.kernels.reduction import plan_reduction
 from octostream.stream.model import Plan, Product
@@ -28,7 +29,7 @@ def test_each_level_has_the_largest_label_of_the_one_before(frames, height, widt
     arrays = {"labels/cells": values}
     LabelLevels(coarse, plan).finish(arrays)
     for product in coarse:
-        values = halve_labels_reference(values)
+        values = bin_reference(values, 2, "max")
         np.testing.assert_array_equal(arrays[product.path], values)
 
 
@@ -48,7 +49,7 @@ def test_labels_of_steps_get_as_many_levels_as_the_image():
         for name in ("saturation", "foreground"):
             expected = parts[f"labels/{name}"]
             for level in levels[1:]:
-                expected = halve_labels_reference(expected)
+                expected = bin_reference(expected, 2, "max")
                 np.testing.assert_array_equal(parts[f"labels/{name}/{level}"], expected)
                 assert parts[f"labels/{name}/{level}"].shape == parts[level].shape
     assert parts["labels/saturation"].any()

@@ -55,11 +55,6 @@ def test_maps_count_as_wide_as_they_are_read(low, high, overrides, gains, bases)
     assert more == gains * SIDE**2 + bases * CELLS
 
 
-def test_the_floor_is_the_time_at_a_bandwidth():
-    usual = report()
-    assert usual.floor_ms(2e9) == pytest.approx(usual.moved_bytes / 2e6)
-
-
 def test_parts_are_those_of_the_pass_alone():
     recipe = Recipe.load("lightsheet", ["histogram=true", "hot_pixels=false"])
     parts = plan_lane(recipe, Plan((1, 1, 3, SIDE, SIDE)), {}, keep_raw=False).parts

@@ -11,7 +11,7 @@ import pytest
 import tifffile
 from hypothesis import example, given
 from hypothesis import strategies as st
-from octostream.kernels.moments import Sums, merge_reference, moment_maps, moments_reference
+from octostream.kernels.moments import Sums, moment_maps, moments_reference
 
 from .followed import followed, images_of, planned, same
 from .followed import kinds as runs
@@ -71,11 +71,19 @@ def test_any_frames_against_numpy(count, shape, kind, seed, offset):
     assert np.allclose(got.mean, expected.mean, rtol=1e-6, atol=0)
 
 
+def merged(first, second):
+    """Merge count n, mean and sum of squared deviations by Chan's rule (Chan, Golub, LeVeque, 1983)."""
+    count = first[0] + second[0]
+    apart = second[1] - first[1]
+    mean = first[1] + apart * (second[0] / count)
+    return count, mean, first[2] + second[2] + apart**2 * (first[0] * second[0] / count)
+
+
 @given(st.integers(1, 20), st.integers(1, 20), kinds, st.integers(0, 2**32 - 1))
 def test_adding_is_chans_rule(first, second, kind, seed):
     frames = frames_of(first + second, (4, 5), kind, seed).astype(np.float64)
     parts = [(len(part), part.mean(0), part.var(0) * len(part)) for part in (frames[:first], frames[first:])]
-    count, mean, deviations = merge_reference(*parts)
+    count, mean, deviations = merged(*parts)
     got = moment_maps(sums_of(frames.astype(np.uint16)), 100)
     assert count == len(frames)
     assert np.allclose(got.mean, mean, rtol=1e-6, atol=0)
