@@ -5,9 +5,9 @@ from __future__ import annotations
 import http.client
 from dataclasses import dataclass
 from typing import Literal
+from xml.sax import SAXParseException
 
 import icat.exception
-import suds
 from suds.transport import TransportError
 
 from ...stream.errors import OctostreamError
@@ -66,9 +66,9 @@ def judge(error: Exception, attempts: int) -> Failure:
             return Failure("park", reason, "this ICAT is too old for octostream")
         case icat.exception.ICATError() | icat.exception.SearchResultError():
             return Failure("again", reason)  # INTERNAL, or something that was there a moment ago
-        case OSError() | http.client.HTTPException() | TransportError():
+        case OSError() | http.client.HTTPException() | TransportError() | SAXParseException():
             return Failure("away", reason)
-        case _ if _is_http_status(error) or isinstance(error, suds.sax.SAXParseException):  # pyright: ignore[reportAttributeAccessIssue]
+        case _ if _is_http_status(error):
             return Failure("away", reason)
         case _ if attempts < UNFORESEEN_TRIES:
             return Failure("again", reason)

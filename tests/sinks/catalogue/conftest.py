@@ -12,7 +12,7 @@ from .prepared import prepare
 @pytest.fixture
 def settings(icat_server):
     return CatalogueSettings(
-        url=icat_server.url, facility=FACILITY, authenticator="simple", instrument=INSTRUMENT, timeout_s=5
+        url=icat_server.url, facility=FACILITY, authenticator="simple", instrument=INSTRUMENT, timeout_s=2
     )
 
 
