@@ -9,28 +9,7 @@ from typing import Literal
 
 from .checked_metadata import Value
 from .template import OTHERS, Field, Template
-
-ValueType = Literal["NUMERIC", "STRING"]
-
-
-@dataclass(frozen=True, slots=True)
-class ParameterKind:
-    """A parameter that datasets may have.
-
-    Attributes
-    ----------
-    name, units : str
-        By which ICAT knows it; units are empty for what has none.
-    value_type : str
-        ICAT's name of what its values are.
-    description : str
-        For people.
-    """
-
-    name: str
-    units: str
-    value_type: ValueType
-    description: str
+from .vocabulary import NO_UNITS, ParameterKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,23 +21,20 @@ class ParameterValue:
     name, units : str
         Of its kind.
     value : float or str
-        A number for ``NUMERIC``, a text for ``STRING``.
+        A number where the kind is ``NUMERIC``, a text where it is ``STRING``.
     """
 
     name: str
     units: str
     value: float | str
 
-    @property
-    def value_type(self) -> ValueType:
-        """ICAT's name of what the value is."""
-        return "STRING" if isinstance(self.value, str) else "NUMERIC"
-
 
 def kinds_of(template: Template) -> Sequence[ParameterKind]:
     """Give the parameters that runs of a technique may have."""
-    kinds = [ParameterKind(f.parameter, f.unit, _type(f), f.help) for f in template.fields if f.in_parameter]
-    return [*kinds, ParameterKind(OTHERS, "", "STRING", "What no field of the technique asks for, as JSON")]
+    kinds = [
+        ParameterKind(f.parameter, f.unit or NO_UNITS, _type(f), f.help) for f in template.fields if f.in_parameter
+    ]
+    return [*kinds, ParameterKind(OTHERS, NO_UNITS, "STRING", "What no field of the technique asks for, as JSON")]
 
 
 def parameters_of(template: Template, metadata: Mapping[str, Value]) -> Sequence[ParameterValue]:
@@ -74,13 +50,13 @@ def parameters_of(template: Template, metadata: Mapping[str, Value]) -> Sequence
     """
     placed = {field.name: field for field in template.fields if _fits(field, metadata.get(field.name))}
     values = [
-        ParameterValue(field.parameter, field.unit, _value(field, metadata[name]))
+        ParameterValue(field.parameter, field.unit or NO_UNITS, _value(field, metadata[name]))
         for name, field in placed.items()
         if field.in_parameter
     ]
     others = {name: value for name, value in metadata.items() if name not in placed}
     if others:
-        values.append(ParameterValue(OTHERS, "", json.dumps(others, ensure_ascii=False)))
+        values.append(ParameterValue(OTHERS, NO_UNITS, json.dumps(others, ensure_ascii=False)))
     return values
 
 
@@ -90,7 +66,7 @@ def _fits(field: Field, value: Value | None) -> bool:
     return _type(field) == "STRING" or not isinstance(value, str | bool)
 
 
-def _type(field: Field) -> ValueType:
+def _type(field: Field) -> Literal["NUMERIC", "STRING"]:
     return "NUMERIC" if field.numeric and not field.many else "STRING"
 
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Final, Literal, get_args
 
 from ...stream.errors import UsageError
+from .vocabulary import STANDARD
 
 Kind = Literal["number", "whole", "text", "choice", "flag"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
@@ -97,7 +98,7 @@ class Field:
             (self.kind not in KINDS, f"its type is none of {', '.join(KINDS)}"),
             (not (self.label and self.help and self.ome and self.rembi), "it lacks its label, help, ome or rembi"),
             (not 0 < len(self.parameter) <= MAX_NAME, f"its icat has not 1 to {MAX_NAME} characters"),
-            (self.parameter == OTHERS, f"its icat is {OTHERS!r}, which holds what no field asks for"),
+            (self.parameter in (OTHERS, *STANDARD), f"its icat {self.parameter!r} is octostream's own"),
             (self.numeric and not self.low < self.high, "it is a number and has no range [least, greatest]"),
             (
                 not self.numeric and (self.low or self.high or self.unit or self.many),

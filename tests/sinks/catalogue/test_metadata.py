@@ -53,9 +53,9 @@ def sound(template, checked):
         assert not isinstance(value, str) or (value.strip() and len(value) <= 4000 and not CONTROL.search(value)), name
         assert not isinstance(value, float) or math.isfinite(value), name
     values = parameters_of(template, checked)
-    kinds = {(kind.name, kind.units, kind.value_type) for kind in kinds_of(template)}
+    kinds = {(kind.name, kind.units, kind.type) for kind in kinds_of(template)}
     for parameter in values:
-        assert (parameter.name, parameter.units, parameter.value_type) in kinds
+        assert (parameter.name, parameter.units, "STRING" if isinstance(parameter.value, str) else "NUMERIC") in kinds
         assert not isinstance(parameter.value, str) or 0 < len(parameter.value) <= 4000
     assert len({p.name for p in values}) == len(values)
     return True
@@ -161,7 +161,7 @@ def test_a_command_line_gives_words_and_the_technique_knows_what_they_are():
 def test_free_takes_anything_that_fits_together_into_one_parameter():
     said = {"Laser [mW]": 3, "b": 'it\'s "quoted" \\ ü', "a": True}
     assert check_metadata(FREE, said) == said
-    assert parameters_of(FREE, said) == [ParameterValue("metadata", "", json.dumps(said, ensure_ascii=False))]
+    assert parameters_of(FREE, said) == [ParameterValue("metadata", "N/A", json.dumps(said, ensure_ascii=False))]
     for wrong, what in (
         ({"a": "b" * 4001}, "field 'a' has 4001"),
         ({"a": "b" * 3992}, "the metadata have 4001 characters as JSON"),
@@ -181,16 +181,15 @@ def test_parameters_carry_their_units_and_the_sample_has_a_place_of_its_own():
     said = {"sample": "fish", "temperature_c": 28.5, "views": 2, "excitation_nm": "488", "immersion": "water"}
     assert parameters_of(LIGHTSHEET, said) == [
         ParameterValue("excitation_wavelength", "nm", "488"),
-        ParameterValue("immersion", "", "water"),
+        ParameterValue("immersion", "N/A", "water"),
         ParameterValue("temperature", "degC", 28.5),
-        ParameterValue("views", "", 2.0),
+        ParameterValue("views", "N/A", 2.0),
     ]
-    assert [p.value_type for p in parameters_of(LIGHTSHEET, said)] == ["STRING", "STRING", "NUMERIC", "NUMERIC"]
-    assert parameters_of(FLAGGED, {"live": False}) == [ParameterValue("live", "", "false")]
+    assert parameters_of(FLAGGED, {"live": False}) == [ParameterValue("live", "N/A", "false")]
 
 
 def test_what_a_template_that_was_changed_since_has_no_place_for_is_kept():
     said = {"sample": "fish", "views": "many", "detection_na": True, "gone": 3.5}
     assert parameters_of(LIGHTSHEET, said) == [
-        ParameterValue("metadata", "", '{"views": "many", "detection_na": true, "gone": 3.5}')
+        ParameterValue("metadata", "N/A", '{"views": "many", "detection_na": true, "gone": 3.5}')
     ]
