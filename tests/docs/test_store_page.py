@@ -9,6 +9,9 @@ import pytest
 import zarr
 from octostream.acquire.recording import open_run
 from octostream.kernels.recipe import Recipe
+from octostream.kernels.reduction import plan_reduction
+from octostream.kernels.steps import origin, step_names
+from octostream.sinks.layout import array_path
 from octostream.stream.model import Pixel, Plan
 
 from ..system.conftest import until
@@ -74,6 +77,26 @@ def test_arrays_have_the_documented_axes_and_types(store):
         assert list(array.metadata.dimension_names) == axes, place
         assert array.dtype == dtype, place
     assert sorted(p.name for p in path.iterdir() if p.name.isdigit()) == ["0", "1"]
+
+
+def test_what_every_step_makes():
+    """Beside what the recipe lightsheet makes: every array and every table, and none that nothing makes."""
+    plan = Plan((3, 1, 4, 600, 600))
+    more = {"drift": ["drift.correct=true"], "projections": ['projections.modes=["max", "min", "mean"]']}
+    plain = {p.path for p in plan_reduction(Recipe.load("lightsheet"), plan).products}
+    arrays, columns = {}, {}
+    for step in (name for name in step_names() if origin(name) == "octostream"):
+        asked = [*([] if step == "projections" else [f"{step}=true"]), *more.get(step, [])]
+        reduction = plan_reduction(Recipe.load("lightsheet", asked), plan)
+        for p in reduction.products:
+            if p.path not in plain:
+                place = re.sub(r"^(labels/.*/)[0-9]+$", r"\1N", array_path(p))
+                arrays[step, place] = [", ".join(p.axes), p.dtype, p.stage]
+        columns |= {(step, f"tables/{t.name}"): [c.name for c in t.columns] for t in reduction.tables}
+    (rows,) = [rows for rows in tables(PAGE) if rows[0][:2] == ["step", "array"]]
+    assert arrays == {(codes(step)[0], p): rest for step, at, *rest in rows[1:] for p in codes(at) if p != "correct"}
+    (rows,) = [rows for rows in tables(PAGE) if rows[0][:2] == ["step", "table"]]
+    assert columns == {(codes(step)[0], codes(at)[0]): codes(told) for step, at, told in rows[1:]}
 
 
 def test_columns_of_frames(store):
