@@ -173,4 +173,11 @@ def _changed(product: Product) -> Product:
     return replace(product, attributes={**product.attributes, "omitted": told}, sparse=True)
 
 
-STEP: Final = Step("foreground", "stack", "labels of the specimen; cells without any are left out", Foreground, _plan)
+STEP: Final = Step(
+    "foreground",
+    "stack",
+    "labels of the specimen; cells without any are left out",
+    Foreground,
+    _plan,
+    whole_stacks=True,
+)

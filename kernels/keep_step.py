@@ -106,4 +106,6 @@ def _changed(product: Product) -> Product:
     return replace(product, attributes={**product.attributes, "skipped": told}, sparse=True)
 
 
-STEP: Final = Step("keep", "stack", "stacks with little to see keep only their projections", Keep, _plan)
+STEP: Final = Step(
+    "keep", "stack", "stacks with little to see keep only their projections", Keep, _plan, whole_stacks=True
+)

@@ -162,7 +162,7 @@ def stack_step(
         )
         return Planned((product,), reducer=lambda: StackReducer(guarded, product, setting.plan))
 
-    return Step(name, "stack", summary, _named(parameters, name), plan)
+    return Step(name, "stack", summary, _named(parameters, name), plan, whole_stacks=True)
 
 
 def table_step(
@@ -198,7 +198,7 @@ def table_step(
         guarded = _guarded(name, function, told)
         return Planned((), (table,), lambda: RowsReducer(guarded, table, setting.plan))
 
-    return Step(name, "stack", summary, _named(parameters, name), plan)
+    return Step(name, "stack", summary, _named(parameters, name), plan, whole_stacks=True)
 
 
 def _level0(name: str, setting: Setting) -> Product:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..stream.errors import RecipeError
+from ..stream.model import Plan
 from .maps import check_map, digest, read_map
 from .parameters import MapFile, MapReference, Parameter, Parameters, accept
 from .recipe_file import BUILT_IN, HEADINGS, read_recipe
@@ -194,6 +195,11 @@ class Recipe:
         """
         steps = {step: {name: _plain(self, step, name) for name in find_step(step).declared} for step in self.steps}
         return {"version": VERSION, "name": self.name, **steps}
+
+    def suited(self, plan: Plan) -> Plan:
+        """Give a plan with blocks of whole stacks, if a step needs those and stacks would be split otherwise."""
+        needed = any(find_step(step).whole_stacks for step in self.steps)
+        return replace(plan, whole_stacks=True) if needed and plan.blocks.splits_stacks else plan
 
     def resolve(self, frame_shape: tuple[int, int]) -> tuple[Self, dict[str, NDArray[Any]]]:
         """Read the map files.

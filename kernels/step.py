@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..stream.errors import RecipeError
-from ..stream.model import Block, Plan, Product, block_limit
+from ..stream.model import Block, Plan, Product, stack_limit
 from ..stream.tables import Rows, Table
 from .parameters import Parameter, Parameters, declared_of
 
@@ -169,9 +169,11 @@ class Setting:
             If stacks are split.
         """
         if self.plan.blocks.splits_stacks:
-            limit = block_limit(self.plan)
-            what = f"{step} needs whole stacks, and one of {self.plan.shape[2]} planes does not fit into a block"
-            raise RecipeError(what, f"take stacks of at most {limit} planes, or leave the step out")
+            planes, most = self.plan.shape[2], stack_limit(self.plan)
+            what = f"{step} needs whole stacks, and one of {planes} planes does not fit into a block"
+            if planes <= most:
+                raise RecipeError(what, "plan the run with whole_stacks, or leave the step out")
+            raise RecipeError(what, f"take stacks of at most {most} planes, or leave the step out")
 
 
 @dataclass(frozen=True)
@@ -248,6 +250,8 @@ class Step:
     plan : callable, optional
         Makes it ready for a run, from an instance of ``parameters`` and a `Setting`; raises RecipeError where it cannot
         be. None for the steps that the one pass over the raw frame does.
+    whole_stacks : bool
+        Whether it can only be planned where no stack is split; see `Setting.whole_stacks`.
     """
 
     name: str
@@ -255,6 +259,7 @@ class Step:
     summary: str
     parameters: type[Parameters]
     plan: Callable[[Any, Setting], Planned] | None = None
+    whole_stacks: bool = False
 
     @property
     def declared(self) -> Mapping[str, Parameter]:

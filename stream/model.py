@@ -24,6 +24,8 @@ BLOCK_BYTES = 256 * 2**20
 BLOCK_FRAMES = 1024
 #: A block lasts at most about this long, so that a slow camera's frames do not wait minutes to be durable.
 BLOCK_SECONDS = 1.0
+#: A stack that must not be split may have so many bytes of raw frames: agent and worker hold two of them.
+STACK_BYTES = 2**30
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,9 @@ class Plan:
         What the frames come from, for people ("lattice_lightsheet_raw.tif, tiled to 2048x2048").
     metadata : mapping
         Text, numbers and truth values that the operator gave; once the run is open, as its technique wants them.
+    whole_stacks : bool
+        Whether a stack is one block however long that makes it, up to ``STACK_BYTES`` and ``BLOCK_FRAMES``; for recipes
+        with steps that need whole stacks.
     """
 
     shape: tuple[int, int, int, int, int]
@@ -77,6 +82,7 @@ class Plan:
     channels: tuple[str, ...] = ()
     source: str = ""
     metadata: Mapping[str, str | float | int | bool] = field(default_factory=lambda: MappingProxyType({}))
+    whole_stacks: bool = False
 
     def __post_init__(self) -> None:
         """Refuse shapes and rates that no acquisition can have."""
@@ -165,6 +171,11 @@ def block_limit(plan: Plan) -> int:
     return limit if plan.rate_hz is None else min(limit, max(1, int(plan.rate_hz * BLOCK_SECONDS)))
 
 
+def stack_limit(plan: Plan) -> int:
+    """Give how many planes a stack of a plan has at most that can be a block as a whole."""
+    return max(1, min(BLOCK_FRAMES, STACK_BYTES // plan.frame_bytes))
+
+
 @dataclass(frozen=True, slots=True)
 class Blocks:
     """Regular cut of a plan into blocks of consecutive frames.
@@ -185,10 +196,14 @@ class Blocks:
 
     @classmethod
     def of(cls, plan: Plan) -> Blocks:
-        """Cut a plan so that no block exceeds ``BLOCK_BYTES``, ``BLOCK_FRAMES``, or ``BLOCK_SECONDS`` at its rate."""
+        """Cut a plan so that no block exceeds ``BLOCK_BYTES``, ``BLOCK_FRAMES``, or ``BLOCK_SECONDS`` at its rate.
+
+        Where the plan wants whole stacks, one that is longer is a block, if `stack_limit` lets it.
+        """
         t_size, c_size, z_size = plan.shape[:3]
         limit = block_limit(plan)
-        if z_size > limit:
+        whole = plan.whole_stacks and z_size <= stack_limit(plan)
+        if z_size > limit and not whole:
             parts = math.ceil(z_size / limit)
             step = (1, 1, math.ceil(z_size / parts))
         elif c_size * z_size > limit:

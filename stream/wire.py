@@ -238,6 +238,7 @@ def _plan(value: Any) -> Plan:
         channels=tuple(_text(c) for c in value.get("channels", ())),
         source=_text(value.get("source", "")),
         metadata={_text(k): _metadatum(v) for k, v in _mapping(value.get("metadata", {})).items()},
+        whole_stacks=_truth(value.get("whole_stacks", False)),
     )
 
 

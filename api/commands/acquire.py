@@ -90,7 +90,7 @@ def command(
         chosen, maps = Recipe.load(recipe, set_ or ()).resolve(frames.plan.frame_shape)
         with open_run(
             to,
-            replace(frames.plan, metadata={**frames.plan.metadata, **given}),
+            chosen.suited(replace(frames.plan, metadata={**frames.plan.metadata, **given})),
             name=name,
             investigation=investigation,
             visit=visit,

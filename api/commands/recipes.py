@@ -107,7 +107,7 @@ def check(
     shape = parse_size(size, "--size")
     plan = Plan((math.ceil(frames / z), 1, z, *shape), rate_hz=rate)
     recipe, maps = Recipe.load(name, set_ or ()).resolve(shape)
-    reduction = plan_reduction(recipe, plan, maps, keep_raw=keep_raw)
+    reduction = plan_reduction(recipe, recipe.suited(plan), maps, keep_raw=keep_raw)
     seconds = 1.4 if reduction.series else 2.0
     facts = recipe_facts(reduction, measure_speed(reduction, seconds), measure_following(reduction, 2.0 - seconds))
     if as_json:

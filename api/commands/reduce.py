@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -81,6 +81,7 @@ def _reduce(asked: _Asked, console: Console) -> dict[str, Any]:
     frames = open_input(asked.source, asked.axes)
     try:
         recipe, maps = Recipe.load(asked.recipe, asked.overrides).resolve(frames.plan.frame_shape)
+        frames = replace(frames, plan=recipe.suited(frames.plan))
         reduction = plan_reduction(recipe, frames.plan, maps, keep_raw=asked.keep_raw)
         with open_store(asked.out, frames, reduction, maps, keep_raw=asked.keep_raw) as store:
             _announce(console, store)

@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from octostream.kernels.parameters import MapFile, MapReference
 from octostream.kernels.recipe import Recipe
+from octostream.kernels.reduction import plan_reduction
 from octostream.kernels.steps import find_step, step_names
 from octostream.stream.errors import RecipeError
+from octostream.stream.model import Plan
 
 
 def test_the_built_in_recipe_keeps_the_scale_of_the_counts():
@@ -261,3 +263,14 @@ def test_a_base_that_cannot_be_is_refused(tmp_path, base):
     (tmp_path / "a.toml").write_text(f"base = {base}")
     with pytest.raises(RecipeError, match=r"base|no recipe"):
         Recipe.load(str(tmp_path / "a.toml"))
+
+
+def test_stacks_are_whole_for_recipes_that_need_that_and_only_where_they_would_be_split():
+    short, long = Plan((2, 1, 4, 64, 64), rate_hz=4.0), Plan((2, 1, 5, 64, 64), rate_hz=4.0)
+    for asked, needs in (([], False), (["hot_test=true"], False), (["foreground=true"], True), (["keep=true"], True)):
+        recipe = Recipe.load("lightsheet", asked)
+        assert recipe.suited(short) is short
+        assert recipe.suited(long).whole_stacks == needs
+        plan_reduction(recipe, recipe.suited(long))
+    with pytest.raises(RecipeError, match="plan the run with whole_stacks"):
+        plan_reduction(Recipe.load("lightsheet-compact"), long)

@@ -30,8 +30,14 @@ def test_levels_that_are_no_counts_any_more_are_refused():
 def test_stacks_that_are_split_are_refused():
     SETTING.whole_stacks("foreground")
     longer = replace(SETTING, plan=replace(PLAN, shape=(7, 1, 13, 64, 64)))
-    with pytest.raises(RecipeError, match=r"foreground needs whole .* 13 planes .*: take stacks of at most 12 planes"):
+    with pytest.raises(RecipeError, match=r"foreground needs whole .* 13 planes .*: plan the run with whole_stacks"):
         longer.whole_stacks("foreground")
+    replace(longer, plan=replace(longer.plan, whole_stacks=True)).whole_stacks("foreground")
+    large = replace(SETTING, plan=Plan((7, 1, 129, 2048, 2048), whole_stacks=True))
+    with pytest.raises(
+        RecipeError, match=r"foreground needs whole .* 129 planes .*: take stacks of at most 128 planes"
+    ):
+        large.whole_stacks("foreground")
     assert (block_limit(PLAN), block_limit(replace(PLAN, rate_hz=None))) == (12, 1024)
 
 

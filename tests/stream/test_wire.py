@@ -99,6 +99,17 @@ def test_an_opening_of_before_visits_and_techniques_names_none():
     assert (before.visit, before.technique) == ("", "")
 
 
+def test_a_plan_of_before_whole_stacks_wants_none():
+    opening = m.Open("t", "n", "i", Plan((1, 1, 1, 2, 2), whole_stacks=True), {}, keep_raw=False)
+    parts = encode(opening)
+    assert decode(parts).plan.whole_stacks
+    plan = msgpack.unpackb(parts[0])["plan"]
+    del plan["whole_stacks"]
+    assert not decode(edited(opening, plan=plan)).plan.whole_stacks
+    with pytest.raises(WireError):
+        decode(edited(opening, plan={**plan, "whole_stacks": 1}))
+
+
 frame = m.FrameData("r", 1, 7, 1, 2, b"abcd")
 
 
