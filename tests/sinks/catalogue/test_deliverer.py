@@ -60,12 +60,12 @@ def deliverer(deliverer_of, connection, ready):
 
 def go_on(deliverer, clock, until_s):
     """Take turns until some time; gives how many had something to do."""
-    worked = 0
+    worked, step_s = 0, max(0.5, (until_s - clock.s) / 1000)
     while clock.s < until_s:
         turn = deliverer.turn()
         worked += turn.worked
         if not turn.worked:
-            clock.s += 60.0 if turn.idle else max(0.01, turn.wait_s)
+            clock.s += step_s if turn.idle else max(0.01, turn.wait_s)
     return worked
 
 
