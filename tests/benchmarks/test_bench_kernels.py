@@ -24,6 +24,8 @@ def test_every_step_is_measured_and_every_rival_works():
         assert result.ms > 0
         assert result.moved_mb > 0
         assert set(result.ratios) == set(case.rivals)
+    told = {case.name: case.why for case in cases.values() if case.why}
+    assert told == kernel_cases_module._WHY
 
 
 @pytest.mark.parametrize("step", ["foreground", "quantise"])
