@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..sinks.catalogue.checked_metadata import Value, check_metadata
+from ..sinks.catalogue.template import Template
 from ..sinks.catalogue.template_file import FREE, read_template, technique_names
 
 
@@ -31,10 +32,20 @@ class Techniques:
         Raises
         ------
         TemplateError
+            As `templates`.
+        """
+        self.templates()
+
+    def templates(self) -> Sequence[Template]:
+        """Read the templates of all techniques.
+
+        Raises
+        ------
+        TemplateError
             One makes no sense, or the default is none of them.
         """
-        for name in (*technique_names(self.folder), self.default):
-            read_template(name, self.folder)
+        read_template(self.default, self.folder)
+        return [read_template(name, self.folder) for name in technique_names(self.folder)]
 
     def describe(self, technique: str, metadata: Mapping[str, Value]) -> tuple[str, dict[str, Value]]:
         """Give the technique of a run, and its metadata as the technique wants them.

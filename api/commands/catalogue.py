@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from ...sinks.catalogue.overview import Listed, Overview, overview
 from ...stream.clock import wall_ns
@@ -16,6 +14,8 @@ from ..catalogue_files import open_files
 from ..output import say_json
 from ..settings import Settings
 from ..stored_runs import registry_file
+from . import catalogue_check
+from .catalogue_options import Config, Data, Json, plain_console
 
 NAME = "catalogue"
 
@@ -25,9 +25,8 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-Data = Annotated[Path | None, typer.Option(help="Data directory of the tier.", show_default="octostream-data")]
-Config = Annotated[Path | None, typer.Option(metavar="FILE", help="Settings of the tier, TOML.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")]
+for module in (catalogue_check,):
+    app.command(module.NAME)(module.command)
 
 
 @app.command("status")
@@ -58,7 +57,7 @@ def status(
             }
         )
     else:
-        console = _console()
+        console = plain_console()
         console.print(f"ICAT {where.url}, facility {where.facility}" if where else "local registry only", markup=False)
         for line in status_lines(seen, oldest_s, wall_ns(), told=where is not None):
             console.print(line, markup=False)
@@ -84,7 +83,7 @@ def retry(
     if as_json:
         say_json({"tried_again": tried})
     else:
-        _console().print(f"{_entries(tried)} tried again" if tried else "nothing waits")
+        plain_console().print(f"{_entries(tried)} tried again" if tried else "nothing waits")
 
 
 @app.command("park")
@@ -108,7 +107,7 @@ def park(
     if as_json:
         say_json({"parked": len(entries)})
     else:
-        _console().print(f"{_entries(len(entries))} parked; octostream catalogue retry {run} goes on with them")
+        plain_console().print(f"{_entries(len(entries))} parked; octostream catalogue retry {run} goes on with them")
 
 
 def status_lines(seen: Overview, oldest_s: float | None, now_ns: int, *, told: bool) -> Sequence[str]:
@@ -158,7 +157,3 @@ def duration(seconds: float) -> str:
 
 def _entries(count: int) -> str:
     return f"{count} entr{'y' if count == 1 else 'ies'}"
-
-
-def _console() -> Console:
-    return Console(highlight=False, soft_wrap=True)
