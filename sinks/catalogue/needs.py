@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from .parameters import kinds_of
 from .settings import CatalogueSettings
 from .template import Template
-from .vocabulary import NO_UNITS, Needed, ParameterKind, instrument, needed
+from .vocabulary import Needed, instrument, needed
 
 
 def needs(
@@ -26,11 +26,7 @@ def needs(
         Names of those that may record.
     """
     templates = list(templates)
-    kinds = [
-        ParameterKind(kind.name, kind.units or NO_UNITS, kind.value_type, kind.description)
-        for template in templates
-        for kind in kinds_of(template)
-    ]
+    kinds = [kind for template in templates for kind in kinds_of(template)]
     terms = {template.terms[0].iri: template.terms[0].label for template in templates if template.terms}
     wanted = [*needed(settings, software, kinds, terms), *(instrument(name) for name in instruments)]
     return list({(thing.entity, *thing.key.items()): thing for thing in wanted}.values())
