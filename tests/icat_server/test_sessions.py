@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from octostream.tests.icat_server.faults import IcatFault
@@ -118,3 +119,21 @@ def test_nothing_else_is_served(icat_server, path):
 
 def test_calls_go_to_the_service_alone(icat_server):
     assert post(f"{icat_server.url}/ids/put", b"x")[0] == 404
+
+
+CREATE = (
+    '<S:Envelope xmlns:S="http://schemas.xmlsoap.org/soap/envelope/" xmlns:i="http://icatproject.org" '
+    'xmlns:x="http://www.w3.org/2001/XMLSchema-instance"><S:Body><i:create><sessionId>{}</sessionId>'
+    '<bean x:type="i:technique"><name>one</name></bean></i:create></S:Body></S:Envelope>'
+)
+
+
+def test_of_many_that_create_the_same_at_once_one_does(icat_server):
+    service = icat_server.service
+    session = service.sessions.login("simple", {"username": "root", "password": "root-secret"})
+    body = CREATE.format(session).encode()
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: post(f"{icat_server.url}/ICATService/ICAT", body), range(24)))
+    assert sorted(status for status, _ in answers) == [200] + [500] * 23
+    assert sum("OBJECT_ALREADY_EXISTS" in answer for _, answer in answers) == 23
+    assert service.store.rows('SELECT COUNT(*) FROM "Technique"') == [(1,)]
