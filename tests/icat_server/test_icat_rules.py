@@ -57,6 +57,12 @@ def test_what_may_not_be_read_is_not_brought_along(icat_client, two_datasets):
     assert [i.visitId for i in facility.investigations] == ["1"]
 
 
+def test_one_that_may_not_be_read_is_left_out(icat_client, two_datasets, rule):
+    rule("R", "Datafile")
+    files = icat_client("alice").search("SELECT f FROM Datafile f ORDER BY f.name INCLUDE 1")
+    assert [(f.name, f.dataset and f.dataset.name) for f in files] == [("hers.zarr", "hers"), ("his.zarr", None)]
+
+
 def test_another_object_in_the_select_is_filtered_too(icat_client, two_datasets, rule):
     rule("R", "Dataset")
     client = icat_client("alice")
