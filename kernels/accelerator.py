@@ -44,7 +44,7 @@ class Accelerator(Protocol):
 class CupyAccelerator:
     """The present CUDA device, through CuPy and on its present stream.
 
-    Kernels are compiled at the first launch, and kept on disk by CuPy.
+    Kernels are compiled here, and kept on disk by CuPy.
 
     Parameters
     ----------
@@ -55,6 +55,8 @@ class CupyAccelerator:
     def __init__(self, cupy: Any) -> None:
         self._cupy = cupy
         self._module = cupy.RawModule(code=source(), options=OPTIONS, name_expressions=KERNELS)
+        with device_errors("cannot compile the kernels"):
+            self._module.compile()
 
     @property
     def xp(self) -> Any:

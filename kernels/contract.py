@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from ..stream.tables import Rows
 from .contract_checks import Comparison, equal, equal_rows, same, says_what_it_is
-from .contract_runs import Case, cases, run
+from .contract_runs import Case, Outcome, cases, run
 from .lane_steps import LANE
 from .recipe import Recipe
-from .reduction import Reduction, plan_reduction
+from .reduction import BlockReducer, Reduction, plan_reduction
 from .step import Planned, Step
 
 
@@ -86,7 +86,7 @@ class StepContract:
         """Paths, shapes and types of arrays; columns, types and frame numbers of tables."""
 
         def holds(case: Case) -> None:
-            run(self.reduction(case), case)  # checks every block
+            self.run(self.reduction(case), case)  # checks every block
 
         self._for_cases(holds)
 
@@ -95,7 +95,7 @@ class StepContract:
 
         def holds(case: Case) -> None:
             reduction = self.reduction(case)
-            reducer, first = reduction.reducer(), run(reduction, case)
+            reducer, first = self.reducer(reduction), self.run(reduction, case)
             for other in (case.inverted(), case):
                 last = run(reduction, other, reducer)
             same(last, first, "what came before changed the result")
@@ -107,7 +107,11 @@ class StepContract:
 
         def holds(case: Case) -> None:
             reduction = self.reduction(case)
-            same(run(reduction, case), run(reduction, case.in_order()), "the order of arrival changed the result")
+            same(
+                self.run(reduction, case),
+                self.run(reduction, case.in_order()),
+                "the order of arrival changed the result",
+            )
 
         self._for_cases(holds)
 
@@ -116,7 +120,11 @@ class StepContract:
 
         def holds(case: Case) -> None:
             whole = case.in_one_block()
-            same(run(self.reduction(case), case), run(self.reduction(whole), whole), "the blocks changed the result")
+            same(
+                self.run(self.reduction(case), case),
+                self.run(self.reduction(whole), whole),
+                "the blocks changed the result",
+            )
 
         self._for_cases(holds)
 
@@ -127,7 +135,7 @@ class StepContract:
 
         def holds(case: Case) -> None:
             reduction = self.reduction(case)
-            some, everything = run(reduction, case), run(reduction, case.complete())
+            some, everything = self.run(reduction, case), self.run(reduction, case.complete())
             own = {product.path for product in self._own(reduction).products}
             whole = case.present if self.step.kind == "map" else case.present & case.present.all(2, keepdims=True)
             for product in reduction.products:
@@ -153,7 +161,7 @@ class StepContract:
             own = self._own(reduction)
             if own.changes:
                 return
-            got, expected = run(reduction, case), run(without, case)
+            got, expected = self.run(reduction, case), self.run(without, case)
             for path in set(expected.arrays) - {product.path for product in own.products}:
                 equal(got.arrays[path], expected.arrays[path], f"{path}, which is not the step's,")
 
@@ -164,8 +172,8 @@ class StepContract:
         comparison = Comparison(self.not_compared, self.rtol, self.atol)
 
         def holds(case: Case) -> None:
-            level0 = run(self.reduction(case, with_step=False), case).arrays["0"]
-            got = run(self.reduction(case), case)
+            level0 = self.run(self.reduction(case, with_step=False), case).arrays["0"]
+            got = self.run(self.reduction(case), case)
             reference = self.reference(case.raw_present, level0, case.present)
             comparison.agree(got, reference, self._own(self.reduction(case)))
 
@@ -181,6 +189,14 @@ class StepContract:
         recipe = Recipe.load("lightsheet", [*self.recipe, *switch, *told])
         extra = [(self.step, self.step.parameters(**self.parameters))] if with_step and not fused else []
         return plan_reduction(recipe, case.plan, extra=extra)
+
+    def reducer(self, reduction: Reduction) -> BlockReducer:
+        """Allocate what blocks are reduced with; override it to hold a device to the contract, too."""
+        return reduction.reducer()
+
+    def run(self, reduction: Reduction, case: Case) -> Outcome:
+        """Reduce a run, with everything allocated for it."""
+        return run(reduction, case, self.reducer(reduction))
 
     def _own(self, reduction: Reduction) -> Planned:
         return Planned(reduction.lane.products) if self.step.plan is None else reduction.steps[-1]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from .accelerator import Accelerator, CupyAccelerator
 from .cuda_errors import device_errors
 from .cuda_source import OPTIONS, source
 from .device import Buffer, Description, Launch
@@ -53,6 +56,7 @@ class CupyDevice:
     def __init__(self, cupy: Any) -> None:
         self._cupy, self._runtime = cupy, cupy.cuda.runtime
         self._modules: dict[str, Any] = {}
+        self._accelerator: CupyAccelerator | None = None
         with device_errors("cannot be used"):
             self._description = self._read()
 
@@ -85,6 +89,22 @@ class CupyDevice:
         """Make an event."""
         with device_errors("makes no event"):
             return self._cupy.cuda.Event(disable_timing=True)
+
+    def array(self, buffer: Buffer, start: int, shape: tuple[int, ...], dtype: DTypeLike) -> Any:
+        """Give part of a buffer as a CuPy array."""
+        return self._cupy.ndarray(shape, dtype, cast(CupyBuffer, buffer).memory + start)
+
+    @contextmanager
+    def on(self, stream: Any) -> Iterator[Accelerator]:
+        """Make a stream the present one of this thread."""
+        with device_errors("was lost"), stream:
+            yield self._forms()
+
+    def _forms(self) -> CupyAccelerator:
+        # One for all, compiled when a step of a recipe first needs it, which is before any frame comes.
+        if self._accelerator is None:
+            self._accelerator = CupyAccelerator(self._cupy)
+        return self._accelerator
 
     def prepare(self, kernels: tuple[str, ...]) -> None:
         """Compile kernels; CuPy keeps what it compiled on disk."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
+
+if TYPE_CHECKING:
+    from .accelerator import Accelerator
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,14 @@ class Device(Protocol):
 
     def event(self) -> Any:
         """Make an event; it counts as come until it is recorded."""
+        ...
+
+    def array(self, buffer: Buffer, start: int, shape: tuple[int, ...], dtype: DTypeLike) -> Any:
+        """Give the part of a buffer from byte ``start`` on as an array for the forms beside the lane."""
+        ...
+
+    def on(self, stream: Any) -> AbstractContextManager[Accelerator]:
+        """Give what the forms beside the lane work with; all they do in this context is asked of the stream."""
         ...
 
     def prepare(self, kernels: tuple[str, ...]) -> None:

@@ -14,7 +14,7 @@ from ..stream.tables import Rows
 from .focus import TABLE, Focus, FocusMeter
 from .focus_trend import TREND, focus_trend
 from .row_buffer import RowBuffer
-from .step import Arrays, Planned, Setting, Step
+from .step import Arrays, GpuForm, Planned, Setting, Step
 
 
 class FocusReducer:
@@ -50,7 +50,13 @@ def _plan(parameters: Focus, setting: Setting) -> Planned:
     def summary(tables: Mapping[str, Rows]) -> Mapping[str, Rows]:
         return {TREND.name: focus_trend(tables[TABLE.name], plan.shape[1] * plan.shape[2], parameters.window)}
 
-    return Planned((), (TABLE, TREND), reducer=lambda: FocusReducer(plan, parameters), summary=summary)
+    return Planned(
+        (),
+        (TABLE, TREND),
+        reducer=lambda: FocusReducer(plan, parameters),
+        on_gpu=GpuForm("focus", (plan, parameters)),
+        summary=summary,
+    )
 
 
 STEP: Final = Step("focus", "map", "how sharp the raw frame is, with the trend of a run", Focus, _plan)

@@ -8,9 +8,9 @@ stack.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from ..stream.model import Block, Plan, Product
 from ..stream.tables import Column, Rows, Table
 from .compiled import entry
-from .foreground import LEAST_Z_STEP, SAMPLE_BYTES, Foreground, ForegroundMasker, samples_of
+from .foreground import LEAST_Z_STEP, SAMPLE_BYTES, Foreground, ForegroundMasker, Mask, samples_of
 from .pyramid import halve
 from .row_buffer import RowBuffer
-from .step import Arrays, Planned, Setting, Step, part_size
+from .step import Arrays, GpuForm, Planned, Setting, Step, part_size
 
 #: Side of a cell, level-0 pixels, and its binary digits.
 CELL: Final = 64
@@ -39,6 +39,14 @@ TABLE: Final = Table(
 )
 
 
+class Masks(Protocol):
+    """What masks one stack after another, as `ForegroundMasker`."""
+
+    def mask(self, stack: NDArray[np.uint16], out: NDArray[np.uint8]) -> Mask:
+        """Mask a stack (z, y, x) in host memory."""
+        ...
+
+
 class ForegroundReducer:
     """Masks the stacks of one block after another.
 
@@ -47,14 +55,22 @@ class ForegroundReducer:
     plan : Plan
     levels : tuple of Product
     parameters : Foreground
+    make : callable
+        Makes what masks a stack: `ForegroundMasker`, or what has its verb.
     """
 
-    def __init__(self, plan: Plan, levels: tuple[Product, ...], parameters: Foreground) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        levels: tuple[Product, ...],
+        parameters: Foreground,
+        make: Callable[[tuple[int, int, int], Foreground, tuple[int, int, int]], Masks] = ForegroundMasker,
+    ) -> None:
         t, c, z = plan.blocks.step
         self._block, self._omit = plan.blocks[0], parameters.omit
         self._levels = tuple(level.path for level in levels)
         height, width = levels[0].shape[3:]
-        self._masker = ForegroundMasker((z, height, width), parameters, (1, CELL, CELL))
+        self._masker = make((z, height, width), parameters, (1, CELL, CELL))
         # Filled, not only asked for: the system hands a page out when it is first written to.
         self._labels = np.full(part_size(levels[0], plan), 0, np.uint8)
         self._rows = RowBuffer(TABLE, t * c)
@@ -145,6 +161,7 @@ def _plan(parameters: Foreground, setting: Setting) -> Planned:
         (labels, *(_changed(p) for p in setting.products if parameters.omit and _changes(p))),
         (TABLE,),
         reducer=lambda: ForegroundReducer(plan, setting.levels, parameters),
+        on_gpu=GpuForm("foreground", (plan, setting.levels, parameters)),
         changes=parameters.omit,
         held_bytes=_held_bytes((plan.blocks.step[2], level0.shape[3], level0.shape[4])),
     )

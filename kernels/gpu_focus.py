@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -27,17 +29,25 @@ class GpuFocusMeter(FocusMeter):
     frame_shape : tuple of int
         Raw frame (y, x), pixels.
     parameters : Focus
+    frames : int
+        Results that it keeps on the device until they are fetched.
     """
 
-    def __init__(self, accelerator: Accelerator, frame_shape: tuple[int, int], parameters: Focus) -> None:
+    def __init__(
+        self, accelerator: Accelerator, frame_shape: tuple[int, int], parameters: Focus, frames: int = 1
+    ) -> None:
         super().__init__(frame_shape, parameters)
         self._accelerator, xp = accelerator, accelerator.xp
         height, width = self._signal.shape
         rows, columns = self._ends.size, int(self._ends.max())
         self._along_y = xp.asarray(cosines(height, rows))
         self._along_x = xp.asarray(np.ascontiguousarray(cosines(width, columns).T))
-        self._inside = xp.asarray(np.arange(columns) < self._ends[:, None])
-        self._sums = xp.zeros(len(FocusSums._fields), np.uint64)
+        inside = np.arange(columns) < self._ends[:, None]
+        inside[0, 0] = False  # it follows from the sums
+        self._inside = xp.asarray(inside)
+        self._sums = xp.zeros((frames, len(FocusSums._fields)), np.uint64)
+        # Of the spectrum of each frame Σ|c| and Σ|c|·log₂|c|.
+        self._spectra = xp.zeros((frames, 2), np.float64)
 
     def measure(self, pixels: Any) -> Sharpness:
         """Measure one frame.
@@ -57,22 +67,63 @@ class GpuFocusMeter(FocusMeter):
         ValueError
             If the frame is not so.
         """
+        self.ask(pixels, 0)
+        return self.fetch(np.ones(1, bool))[0]
+
+    def ask(self, pixels: Any, at: int) -> None:
+        """Measure a frame into one of the places, without waiting; what the place held is gone.
+
+        Parameters
+        ----------
+        pixels : uint16 (y, x) of the device, C-contiguous, raw counts
+            Read only.
+        at : int
+
+        Raises
+        ------
+        ValueError
+            If the frame is not so.
+        """
         check_counts(pixels, self._shape)
-        self._sums.fill(0)
+        into = self._sums[at]
+        into.fill(0)
         (height, width), (y, x) = self._shape, self._centre
         grid = blocks_for(width, _PART[0]), blocks_for(height, _PART[1])
         known = (np.int32(part) for part in (height, width, y.start, y.stop, x.start, x.stop))
-        self._accelerator.launch("sum_focus", grid, _BLOCK, pixels, *known, self._sums)
-        sums = FocusSums(*self._accelerator.to_host(self._sums).tolist())
-        return self._sharpness(sums, lambda *values: self._entropy(pixels[self._centre], *values))
+        self._accelerator.launch("sum_focus", grid, _BLOCK, pixels, *known, into)
+        xp, centre = self._accelerator.xp, pixels[self._centre].astype(np.float64)
+        # The mean is a thousand times what the other coefficients are; taken off first, it costs them no digits.
+        spectrum = abs(self._along_y @ (centre - centre.mean()) @ self._along_x)
+        spectrum *= self._inside
+        self._spectra[at, 0] = spectrum.sum()
+        # Where a coefficient is 0 so is the term, whatever stands for the logarithm.
+        self._spectra[at, 1] = (spectrum * xp.log2(xp.where(spectrum > 0, spectrum, 1))).sum()
 
-    def _entropy(self, centre: Any, mean: int, constant: float, norm: float) -> float:
-        xp = self._accelerator.xp
-        spectrum = self._along_y @ (centre.astype(np.float64) - mean) @ self._along_x
-        spectrum[0, 0] = constant
-        share = xp.where(self._inside, abs(spectrum) / norm, 0)
-        # Where the share is 0 so is the term, whatever stands for the logarithm.
-        return -float(self._accelerator.to_host((share * xp.log2(xp.where(share > 0, share, 1))).sum()))
+    def fetch(self, there: NDArray[np.bool_]) -> dict[int, Sharpness]:
+        """Fetch the results that were asked for.
+
+        Parameters
+        ----------
+        there : bool (n,)
+            Which places were.
+
+        Returns
+        -------
+        dict
+            By place.
+        """
+        host = self._accelerator.to_host
+        sums, spectra = host(self._sums[: there.size]), host(self._spectra[: there.size])
+        return {
+            at: self._sharpness(FocusSums(*sums[at].tolist()), partial(_entropy, *spectra[at].tolist()))
+            for at in np.flatnonzero(there).tolist()
+        }
+
+
+def _entropy(total: float, weighed: float, mean: int, constant: float, norm: float) -> float:
+    # -Σ(|c|/n)·log₂(|c|/n) from Σ|c| and Σ|c|·log₂|c|, and the term of the first coefficient.
+    first = abs(constant) / norm
+    return (math.log2(norm) * total - weighed) / norm - (first * math.log2(first) if first > 0 else 0)
 
 
 def cosines(size: int, count: int) -> NDArray[np.float64]:

@@ -27,11 +27,13 @@ class GpuTallier:
     accelerator : Accelerator
     width : int, counts
         Of a bin.
+    frames : int
+        Tallies that it keeps on the device until they are fetched.
     """
 
-    def __init__(self, accelerator: Accelerator, width: int) -> None:
-        self._accelerator, self._width = accelerator, width
-        self._tally = accelerator.xp.zeros(_ENDS + BINS, np.uint64)
+    def __init__(self, accelerator: Accelerator, width: int, frames: int = 1) -> None:
+        self._accelerator, self._width, self._pixels = accelerator, width, 0
+        self._tallies = accelerator.xp.zeros((frames, _ENDS + BINS), np.uint64)
 
     def tally(self, pixels: Any, bins: NDArray[np.uint32]) -> Tally:
         """Tally a frame, as `tally_reference`, bit for bit.
@@ -53,14 +55,48 @@ class GpuTallier:
         ValueError
             If the array is another.
         """
+        self.ask(pixels, 0)
+        return self.fetch(bins[None], np.ones(1, bool))[0]
+
+    def ask(self, pixels: Any, at: int) -> None:
+        """Tally a frame into one of the places, without waiting; what the place held is gone.
+
+        Parameters
+        ----------
+        pixels : uint16 (y, x) of the device, C-contiguous, raw counts
+            As for `tally`; all frames have one size.
+        at : int
+
+        Raises
+        ------
+        ValueError
+            If the array is another.
+        """
         check_counts(pixels, (None, None))
-        self._tally.fill(0)
+        into = self._tallies[at]
+        into.fill(0)
+        self._pixels = pixels.size
         grid = min(blocks_for(pixels.size, _THREADS * _SPAN), _MOST_BLOCKS)
         shift = np.int32(self._width.bit_length() - 1)
-        self._accelerator.launch(
-            "tally_pixels", (grid,), (_THREADS,), pixels, np.int64(pixels.size), shift, self._tally
-        )
-        tally = self._accelerator.to_host(self._tally)
-        total, squares, depth, high = tally[:_ENDS].tolist()
-        bins[:] = tally[_ENDS:]
-        return Tally(self._width, pixels.size, 65535 - depth, high, total, squares, bins)
+        self._accelerator.launch("tally_pixels", (grid,), (_THREADS,), pixels, np.int64(pixels.size), shift, into)
+
+    def fetch(self, bins: NDArray[np.uint32], there: NDArray[np.bool_]) -> dict[int, Tally]:
+        """Fetch the tallies that were asked for.
+
+        Parameters
+        ----------
+        bins : uint32 (n, `BINS`), in host memory
+            Result: the histograms, of the places that are ``there``.
+        there : bool (n,)
+
+        Returns
+        -------
+        dict
+            By place.
+        """
+        tallies, made = self._accelerator.to_host(self._tallies[: there.size]), dict[int, Tally]()
+        for at in np.flatnonzero(there).tolist():
+            total, squares, depth, high = tallies[at, :_ENDS].tolist()
+            bins[at] = tallies[at, _ENDS:]
+            made[at] = Tally(self._width, self._pixels, 65535 - depth, high, total, squares, bins[at])
+        return made

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +15,7 @@ from .block_arrays import by_frame
 from .device import Device
 from .gpu_buffers import BlockLayout, ConstantBuffers, part_of, view_shapes
 from .gpu_plan import GpuPlan
-from .gpu_ring import SLOTS, Ring, Slot
+from .gpu_ring import SLOTS, Company, Ring, Slot, Watch
 from .step import Arrays
 from .views import empty_means, finish_views, kept_as
 
@@ -55,12 +57,44 @@ class GpuLane:
         self._means = empty_means(plan.views)
         self._extent = (plan.stacks, 1, plan.depth)
 
-    def begin(self, extent: tuple[int, int, int]) -> None:
-        """Start a block of (t, c, z) frames; what the last one left is forgotten."""
+    @property
+    def stream(self) -> Any:
+        """In which a block is made ready and fetched."""
+        return self._stream
+
+    def accompany(self, asked: Watch | None, back: Watch | None) -> None:
+        """Let others look at every frame.
+
+        Parameters
+        ----------
+        asked : callable, optional
+            Called in the stream of a frame's slot, behind the kernels of the lane and one frame after another, with
+            its place in the block, its raw counts and its plane of level 0, both arrays of the device.
+        back : callable, optional
+            Called when a frame is reduced, with the same in host memory: the counts valid during the call, the plane
+            until the block is finished.
+        """
+        size = self._plan.frames, *self._plan.levels[0]
+        there = self._device.array(self._products, 0, size, np.uint16) if asked else None
+        here = self._view(0, *size) if back else None
+        self._ring.accompany(Company(asked, back, there, here))
+
+    def begin(self, extent: tuple[int, int, int], forget: Callable[[], None] | None = None) -> None:
+        """Start a block of (t, c, z) frames; what the last one left is forgotten.
+
+        Parameters
+        ----------
+        extent : tuple of int
+        forget : callable, optional
+            Called in the `stream`, so that others can forget, too.
+        """
         self._extent = extent
         self._ring.drain()
         if nbytes := 2 * (self._layout.size - self._layout.running):
             self._device.clear(self._products, 2 * self._layout.running, nbytes, self._stream)
+        if forget:
+            with self._device.on(self._stream):
+                forget()
         self._ring.begin(self._stream)
 
     def input(self) -> NDArray[np.uint16]:
@@ -103,6 +137,10 @@ class GpuLane:
             Of the raw counts.
         """
         self.send(at, pixels)
+        return self.stats(at)
+
+    def stats(self, at: int) -> FrameStats:
+        """Give the numbers of a frame that was sent, after waiting for it."""
         tally = self.tally(at)
         mean = int(tally["sum"]) / math.prod(self._plan.frame_shape)
         return FrameStats(_TOP - int(tally["depth"]), int(tally["high"]), mean, int(tally["saturated"]))

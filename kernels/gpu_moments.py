@@ -113,6 +113,11 @@ class GpuStackSums:
     def __init__(self, accelerator: Accelerator, shape: tuple[int, int]) -> None:
         self._sums = GpuSums(accelerator, shape)
 
+    @property
+    def count(self) -> int:
+        """Planes so far."""
+        return self._sums.count
+
     def clear(self) -> None:
         """Forget all planes."""
         self._sums.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,6 +17,32 @@ from .gpu_structures import TALLY
 
 #: One frame arrives from the network, one is on the bus, one is reduced.
 SLOTS: Final = 3
+
+
+#: Looks at a frame: its place in the block, its raw counts (y, x) and its plane of level 0 (y', x').
+Watch = Callable[[int, Any, Any], None]
+
+
+@dataclass(frozen=True)
+class Company:
+    """Who looks at every frame besides the lane.
+
+    Attributes
+    ----------
+    asked : callable, optional
+        In the stream of the slot, with arrays of the device.
+    back : callable, optional
+        When the frame is reduced, with arrays in host memory.
+    there : array of the device
+        Level 0 of the block (frames, y', x'), for ``asked``.
+    here : uint16, pinned
+        The same in host memory, for ``back``.
+    """
+
+    asked: Watch | None = None
+    back: Watch | None = None
+    there: Any = None
+    here: NDArray[np.uint16] | None = None
 
 
 @dataclass
@@ -34,6 +61,8 @@ class Slot:
     _tally: NDArray[np.void]
     _buffers: SlotBuffers
     _launches: tuple[Launch, ...]
+    _block: Buffer
+    _raw: Any
     _stream: Any
     _reduced: Any
     _done: Any
@@ -66,6 +95,8 @@ class Slot:
             device.pinned((1,), TALLY),
             buffers,
             plan_launches(plan, constants, buffers, layout, block),
+            block,
+            device.array(buffers.input, 0, plan.frame_shape, np.uint16),
             device.stream(),
             device.event(),
             device.event(),
@@ -76,7 +107,7 @@ class Slot:
         """Names of the kernels that reduce a frame."""
         return tuple(launch.kernel for launch in self._launches)
 
-    def send(self, device: Device, place: int, before: Any) -> Any:
+    def send(self, device: Device, place: int, before: Any, company: Company) -> Any:
         """Ask for all the work on the frame in ``pixels``, which must then be left alone.
 
         Parameters
@@ -86,6 +117,7 @@ class Slot:
             Of the frame in the block.
         before : event
             The kernels wait for it; the copy to the device does not.
+        company : Company
 
         Returns
         -------
@@ -97,7 +129,13 @@ class Slot:
         device.order(self._stream, before)
         for launch in self._launches:
             device.launch(launch, self._stream)
+        if company.asked:
+            with device.on(self._stream):
+                company.asked(place, self._raw, company.there[place])
         device.record(self._reduced, self._stream)
+        if company.here is not None:
+            plane = company.here[place]
+            device.download(plane, self._block, place * plane.nbytes, self._stream)
         device.download(self._tally, self._buffers.tally, 0, self._stream)
         device.record(self._done, self._stream)
         return self._reduced
@@ -140,6 +178,11 @@ class Ring:
         self._next = 0
         self._tallies = np.zeros(frames, TALLY)
         self._event = self._clear = device.event()
+        self._company = Company()
+
+    def accompany(self, company: Company) -> None:
+        """Let others look at every frame from now on."""
+        self._company = company
 
     @property
     def last(self) -> Any:
@@ -172,7 +215,7 @@ class Ring:
         place : int
             Of the frame in the block.
         """
-        self._event = self._slots[self._next].send(self._device, place, self._event)
+        self._event = self._slots[self._next].send(self._device, place, self._event, self._company)
         self._next = (self._next + 1) % len(self._slots)
 
     def tally(self, place: int) -> np.void:
@@ -189,4 +232,6 @@ class Ring:
 
     def _take(self, slot: Slot) -> None:
         if (done := slot.receive(self._device)) is not None:
-            self._tallies[done[0]] = done[1]
+            place, self._tallies[place] = done
+            if self._company.back and self._company.here is not None:
+                self._company.back(place, slot.pixels, self._company.here[place])

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from ..stream.model import Block, Plan, Product
 from ..stream.tables import Rows
-from .histogram import BINS, Histogram, Tallier
+from .histogram import BINS, Histogram, Tallier, Tally
 from .row_buffer import RowBuffer
-from .step import Arrays, Planned, Setting, Step
+from .step import Arrays, GpuForm, Planned, Setting, Step
 
 
 class HistogramReducer:
@@ -40,7 +40,9 @@ class HistogramReducer:
 
     def add(self, at: int, raw: NDArray[np.uint16], level0: NDArray[np.uint16]) -> None:
         """Tally a frame."""
-        tally = self._tallier.tally(raw, self._bins[at])
+        self._put(at, self._tallier.tally(raw, self._bins[at]))
+
+    def _put(self, at: int, tally: Tally) -> None:
         percentiles = map(tally.percentile, self._percentiles)
         self._rows.put(at, tally.total, tally.squares, tally.variance, *percentiles)
 
@@ -58,7 +60,12 @@ def _plan(parameters: Histogram, setting: Setting) -> Planned:
     attributes = {"first_count": 0, "bin_counts": parameters.width}
     shape = (*plan.shape[:3], BINS)
     product = Product("histogram", "tczb", shape, "uint32", 1, shows="values", meaning=meaning, attributes=attributes)
-    return Planned((product,), (parameters.table,), reducer=lambda: HistogramReducer(plan, parameters))
+    return Planned(
+        (product,),
+        (parameters.table,),
+        reducer=lambda: HistogramReducer(plan, parameters),
+        on_gpu=GpuForm("histogram", (plan, parameters)),
+    )
 
 
 STEP: Final = Step("histogram", "map", "histogram, sums and percentiles of the raw frame", Histogram, _plan)

@@ -7,9 +7,9 @@ one run is for the recipe of the next.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from .elbow import find_outliers
 from .kinds import Number, Whole
 from .parameters import Parameters, declared
 from .stack_sums import StackSums
-from .step import Arrays, Planned, Setting, Step
+from .step import Arrays, GpuForm, Planned, Setting, Step
 
 #: What is found in every stack that is tested.
 TESTS: Final = Table(
@@ -66,6 +66,27 @@ class HotTest(Parameters):
     )
 
 
+class AnySums(Protocol):
+    """Sums over the planes of a stack, wherever they are."""
+
+    @property
+    def count(self) -> int:
+        """Planes so far."""
+        ...
+
+    def clear(self) -> None:
+        """Forget all planes."""
+        ...
+
+    def add(self, frames: Any) -> None:
+        """Add planes (z, y, x)."""
+        ...
+
+    def finish(self) -> StackSums:
+        """Give the sums in host memory."""
+        ...
+
+
 class HotTestReducer:
     """Tests some stacks of one block after another.
 
@@ -73,12 +94,14 @@ class HotTestReducer:
     ----------
     plan : Plan
     parameters : HotTest
+    make : callable
+        Allocates the sums of a stack: `StackSums`, or what has its verbs on a device.
     """
 
-    def __init__(self, plan: Plan, parameters: HotTest) -> None:
+    def __init__(self, plan: Plan, parameters: HotTest, make: Callable[[tuple[int, int]], AnySums] = StackSums) -> None:
         self._planes, self._parameters = plan.shape[2], parameters
-        self._spare = [StackSums(plan.frame_shape) for _ in range(_tested(plan, parameters))]
-        self._depth, self._sums = 1, dict[int, StackSums]()
+        self._spare = [make(plan.frame_shape) for _ in range(_tested(plan, parameters))]
+        self._depth, self._sums = 1, dict[int, AnySums]()
         self._block = plan.blocks[0]
 
     def begin(self, block: Block) -> None:
@@ -109,9 +132,9 @@ class HotTestReducer:
         return {TESTS.name: rows_of(TESTS, tests), PIXELS.name: columns_of(PIXELS, listed)}
 
     def _test(
-        self, frame: int, sums: StackSums, tests: list[tuple[float, ...]], pixels: list[tuple[NDArray[Any], ...]]
+        self, frame: int, sums: AnySums, tests: list[tuple[float, ...]], pixels: list[tuple[NDArray[Any], ...]]
     ) -> None:
-        found = find_outliers(sums, self._parameters.background)
+        found = find_outliers(sums.finish(), self._parameters.background)
         share = 100 * float(found.mask.mean())
         tests.append((frame, sums.count, share, found.deviation_limit, found.brightness_limit))
         if share <= self._parameters.most:
@@ -130,6 +153,7 @@ def _plan(parameters: HotTest, setting: Setting) -> Planned:
         (),
         (TESTS, PIXELS),
         reducer=lambda: HotTestReducer(plan, parameters),
+        on_gpu=GpuForm("hot_test", (plan, parameters)),
         held_bytes=(_tested(plan, parameters) * _SUM_BYTES + _TEST_BYTES) * math.prod(plan.frame_shape),
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,20 @@ from ..stream.errors import RecipeError
 from ..stream.model import Block, Plan, Product
 from ..stream.tables import Rows
 from .quantise import Quantise, Quantiser, plan_quantiser
-from .step import Arrays, Planned, Setting, Step, part_size
+from .step import Arrays, GpuForm, Planned, Setting, Step, part_size
+
+
+class Codes(Protocol):
+    """What puts codes in the place of counts, as `Quantiser`."""
+
+    @property
+    def codes(self) -> NDArray[Any]:
+        """Code of every count."""
+        ...
+
+    def quantise(self, pixels: NDArray[np.uint16], out: NDArray[Any]) -> None:
+        """Quantise an array in host memory."""
+        ...
 
 
 class QuantiseReducer:
@@ -30,9 +43,10 @@ class QuantiseReducer:
     products : tuple of Product
         What is quantised.
     quantiser : Quantiser
+        Or what has its codes and its verb.
     """
 
-    def __init__(self, plan: Plan, products: tuple[Product, ...], quantiser: Quantiser) -> None:
+    def __init__(self, plan: Plan, products: tuple[Product, ...], quantiser: Codes) -> None:
         self._quantiser = quantiser
         self._paths = tuple(product.path for product in products)
         # Codes of 16 bits are written over the counts.
@@ -68,6 +82,7 @@ def _plan(parameters: Quantise, setting: Setting) -> Planned:
     return Planned(
         (*codes, *apart),
         reducer=lambda: QuantiseReducer(setting.plan, codes, quantiser),
+        on_gpu=GpuForm("quantise", (setting.plan, codes, quantiser.parameters)),
         changes=True,
         # The counts, which are no product any more, beside their codes.
         held_bytes=held if quantiser.codes.dtype == np.uint8 else 0,

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from ..stream.errors import RecipeError
 from ..stream.model import Block, FrameStats, Plan, Product
 from ..stream.tables import Rows, Table
+from .block_work import open_work
 from .device import Device
 from .following import plan_follower
 from .label_levels import LabelLevels, label_products
 from .lane import LanePlan, plan_lane
-from .lane_choice import open_lane
 from .parameters import Parameters
 from .recipe import Recipe
 from .step import Planned, Setting, Step
@@ -70,8 +70,8 @@ class Reduction:
         Parameters
         ----------
         device : Device, optional
-            A GPU to do the lane on; None: the CPU. The products are the same where offset and gain are whole numbers;
-            where they are not, some pixels are one count off that lie next to a half.
+            A GPU to reduce on; None: the CPU. The products are the same where offset and gain are whole numbers; where
+            they are not, some pixels are one count off that lie next to a half.
         """
         return BlockReducer(self, device)
 
@@ -159,16 +159,15 @@ class BlockReducer:
     ----------
     reduction : Reduction
     device : Device, optional
-        A GPU to do the lane on.
+        A GPU to reduce on.
     """
 
     def __init__(self, reduction: Reduction, device: Device | None = None) -> None:
         self._reduction = reduction
-        self._lane, self._instead = open_lane(reduction.lane, device)
-        self._steps = [step.reducer() for step in reduction.steps if step.reducer]
+        self._work, self._instead = open_work(reduction.lane, reduction.steps, device)
         self._labels = LabelLevels(reduction.labels, reduction.plan)
         self._block: Block | None = None
-        self._stats: dict[int, FrameStats] = {}
+        self._taken: set[int] = set()
         self._arrays: Mapping[str, NDArray[Any]] | None = None
         self._tables: dict[str, Rows] = {}
 
@@ -188,25 +187,20 @@ class BlockReducer:
         if block != self._reduction.plan.blocks[block.number]:
             raise ValueError(f"block {block.number} is not a block of this plan")
         self._block, self._arrays, self._tables = block, None, {}
-        self._stats.clear()
-        self._lane.begin(block.extent)
-        for step in self._steps:
-            step.begin(block)
+        self._taken.clear()
+        self._work.begin(block)
 
-    def add(self, number: int, pixels: NDArray[np.uint16]) -> FrameStats:
-        """Reduce one frame of the block, in any order. A number that was added before changes nothing.
+    def take(self, number: int, pixels: NDArray[np.uint16]) -> None:
+        """Take one frame of the block, in any order. A number that was taken before changes nothing.
+
+        On the CPU it is reduced when this returns; a GPU goes on while the next one comes.
 
         Parameters
         ----------
         number : int
             Frame number in the run.
         pixels : uint16 (y, x), C-contiguous, raw counts
-            Read only.
-
-        Returns
-        -------
-        FrameStats
-            Of the raw counts.
+            Read only, and free again at once.
 
         Raises
         ------
@@ -214,18 +208,30 @@ class BlockReducer:
             If the frame is not of this block, the array not what the plan says, or the block is finished.
         """
         at = self._place(number)
-        if at in self._stats:
-            return self._stats[at]
+        if at in self._taken:
+            return
         if self._arrays is not None:
             raise ValueError(f"frame {number} came after its block was finished")
         shape = self._reduction.plan.frame_shape
         if pixels.dtype != np.uint16 or pixels.shape != shape or not pixels.flags.c_contiguous:
             raise ValueError(f"frame {number} is {pixels.dtype} {pixels.shape}, not C-contiguous uint16 of the plan")
-        stats = self._lane.add(at, pixels)
-        for step in self._steps:
-            step.add(at, pixels, self._lane.level0(at))
-        self._stats[at] = stats
-        return stats
+        self._work.take(at, pixels)
+        self._taken.add(at)
+
+    def stats(self, number: int) -> FrameStats:
+        """Give the numbers of a frame that was taken, of the raw counts, after waiting for it.
+
+        Raises
+        ------
+        ValueError
+            If the frame was not added to this block.
+        """
+        return self._work.stats(self._place_taken(number))
+
+    def add(self, number: int, pixels: NDArray[np.uint16]) -> FrameStats:
+        """Take one frame, and wait for its numbers; the parameters are those of `take`."""
+        self.take(number, pixels)
+        return self.stats(number)
 
     def level0(self, number: int) -> NDArray[np.uint16]:
         """Give the plane of level 0 of an added frame, for previews.
@@ -244,10 +250,7 @@ class BlockReducer:
         ValueError
             If the frame was not added to this block.
         """
-        at = self._place(number)
-        if at not in self._stats:
-            raise ValueError(f"frame {number} was not added to this block")
-        return self._lane.level0(at)
+        return self._work.level0(self._place_taken(number))
 
     def finish(self) -> Mapping[str, NDArray[Any]]:
         """Complete the block; frames that never came are 0. Asked again, it gives the same arrays.
@@ -261,10 +264,8 @@ class BlockReducer:
             raise ValueError("no block was begun")
         if self._arrays is None:
             present = np.zeros(self._block.count, bool)
-            present[list(self._stats)] = True
-            arrays = self._lane.finish(present := present.reshape(self._block.extent))
-            for step in self._steps:
-                self._tables |= step.finish(arrays, present)
+            present[list(self._taken)] = True
+            arrays, self._tables = self._work.finish(present.reshape(self._block.extent))
             self._labels.finish(arrays)
             self._arrays = arrays
         return self._arrays
@@ -277,6 +278,12 @@ class BlockReducer:
         if self._block is None or number not in self._block.frames:
             raise ValueError(f"frame {number} is not of the block that was begun")
         return number - self._block.first
+
+    def _place_taken(self, number: int) -> int:
+        at = self._place(number)
+        if at not in self._taken:
+            raise ValueError(f"frame {number} was not added to this block")
+        return at
 
 
 def warm_up() -> None:

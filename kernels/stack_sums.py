@@ -63,6 +63,10 @@ class StackSums:
         view.flags.writeable = False
         _add(view, self.sums, self.squares)
 
+    def finish(self) -> StackSums:
+        """Give the sums in host memory, where these are."""
+        return self
+
     def _grow(self, more: int) -> None:
         if self.count + more > PLANES:
             raise ValueError(f"the sums of more than {PLANES} planes do not fit")

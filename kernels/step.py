@@ -177,6 +177,22 @@ class Setting:
 
 
 @dataclass(frozen=True)
+class GpuForm:
+    """A reducer on a device, by what it is found and made: steps and their forms there do not import one another.
+
+    Attributes
+    ----------
+    name : str
+        In `GPU_REDUCERS` of ``gpu_reducers``.
+    told : tuple
+        What it takes after the accelerator.
+    """
+
+    name: str
+    told: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
 class Planned:
     """What a step becomes for a run.
 
@@ -188,6 +204,10 @@ class Planned:
         All of them, those that `summary` makes too.
     reducer : callable, optional
         Allocates its buffers for one block; of the kinds map, stack and fold.
+    on_gpu : GpuForm, optional
+        Its form on a device: what that makes is the same, whole numbers bit for bit. Its ``begin`` and
+        ``add`` only ask for work, with arrays of that device; ``finish`` has those in host memory. Without one the
+        reducer looks at each frame in host memory, when it is reduced.
     summary : callable, optional
         Makes rows of further tables when the run is over: a pure function from the rows of all blocks by table, in
         frame order, to theirs. So a value that needs the frames before it takes no state across blocks.
@@ -209,6 +229,7 @@ class Planned:
     products: tuple[Product, ...] = ()
     tables: tuple[Table, ...] = ()
     reducer: Callable[[], StepReducer] | None = None
+    on_gpu: GpuForm | None = None
     summary: Callable[[Mapping[str, Rows]], Mapping[str, Rows]] | None = None
     changes: bool = False
     series: Callable[[], Series] | None = None

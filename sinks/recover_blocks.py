@@ -272,7 +272,7 @@ class BlockMender:
         places = dict(planes(block))
         reducer.begin(block)
         for number in good:
-            reducer.add(number, np.ascontiguousarray(parts[RAW].pixels[places[number]]))
+            reducer.take(number, np.ascontiguousarray(parts[RAW].pixels[places[number]]))
         return reducer.finish()
 
     def _level0(

@@ -28,8 +28,15 @@ class Reducer(Protocol):
         """Start a block; what the buffers held is gone."""
         ...
 
-    def add(self, number: int, pixels: NDArray[np.uint16]) -> FrameStats:
-        """Reduce a frame (y, x), in counts; frames come in any order, and twice is the same as once."""
+    def take(self, number: int, pixels: NDArray[np.uint16]) -> None:
+        """Take a frame (y, x), in counts; frames come in any order, and twice is the same as once.
+
+        It is free again at once. Whether it is reduced by then is known when its numbers are.
+        """
+        ...
+
+    def stats(self, number: int) -> FrameStats:
+        """Give the numbers of a frame that was taken, after waiting for it."""
         ...
 
     def level0(self, number: int) -> NDArray[np.uint16]:

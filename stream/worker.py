@@ -24,7 +24,7 @@ from .errors import MemoryRefusedError, OctostreamError, WireError
 from .histogram import Histogram
 from .keys import Permit
 from .link import MAX_MESSAGE_BYTES, Dealer, Poll, Publisher, Router, Waker, context
-from .model import Frame, FrameStats
+from .model import Frame
 from .preview import PREVIEW_HZ, publish_preview, shrink
 from .resident import Resident
 from .sharing import mib
@@ -85,7 +85,6 @@ class WorkerSettings:
 @dataclass
 class _Slot:
     reducer: Reducer
-    stats: dict[int, FrameStats] = field(default_factory=dict)
     reduced: Histogram = field(default_factory=Histogram)
 
 
@@ -331,7 +330,7 @@ class Worker:
         began = perf_counter()
         slot = here.slots[block]
         pixels = np.frombuffer(data, np.dtype("<u2")).reshape(here.prepared.run.plan.frame_shape)
-        slot.stats[frame.number] = slot.reducer.add(frame.number, pixels)
+        slot.reducer.take(frame.number, pixels)
         slot.reduced.observe((wall_ns() - frame.timestamp_ns) / 1e9)
         here.received += 1
         now = monotonic_s()
@@ -343,7 +342,7 @@ class Worker:
 
     def _hand_over(self, here: _RunHere, block: int, frames: tuple[Frame, ...]) -> None:
         slot = here.slots[block]
-        stats = [slot.stats[f.number] for f in frames]
+        stats = [slot.reducer.stats(f.number) for f in frames]
         plan = here.prepared.run.plan
         here.writing.put(Job(plan.blocks[block], frames, stats, slot.reducer, slot.reduced))
 

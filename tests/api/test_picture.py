@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from octostream.api.alarms import LOST_GPU
 from octostream.api.picture import SILENT_WORKERS, WORKER_S, Disk, Picture
 from octostream.api.run_account import RunAccount
-from octostream.kernels.lane_choice import FULL_GPU
+from octostream.kernels.block_work import FULL_GPU
 from octostream.stream import messages as m
 from octostream.stream.head_protocol import HeadProtocol, Worker
 from octostream.stream.model import Plan, Run

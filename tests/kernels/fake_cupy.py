@@ -5,10 +5,13 @@ from __future__ import annotations
 import ctypes
 from types import SimpleNamespace
 
+import numpy as np
 from octostream.kernels import cuda_reductions, cuda_source
 
 from .cuda_emulator.build import run_kernel
 from .cuda_emulator.device import Guarded
+
+_ALIVE = []
 
 
 class CUDARuntimeError(RuntimeError):
@@ -38,7 +41,10 @@ class Memory:
 
 class MemoryPointer:
     def __init__(self, memory, offset):
-        self.memory, self.ptr = memory, memory.kept.address + offset
+        self.memory, self.ptr, self._offset = memory, memory.kept.address + offset, offset
+
+    def __add__(self, offset):
+        return MemoryPointer(self.memory, self._offset + offset)
 
 
 class Stream:
@@ -110,6 +116,12 @@ def fake_cupy(devices=1, fails=None):
 
             return kernel
 
+    def ndarray(shape, dtype, memptr):
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        array = np.frombuffer((ctypes.c_char * size).from_address(memptr.ptr), dtype).reshape(shape)
+        _ALIVE.append(memptr.memory)  # NumPy has nowhere to keep it
+        return array
+
     properties = {"name": b"Made-up GPU", "totalGlobalMem": 80 * 2**30, "major": 9, "minor": 0}
     runtime = SimpleNamespace(
         CUDARuntimeError=CUDARuntimeError,
@@ -131,4 +143,4 @@ def fake_cupy(devices=1, fails=None):
         Event=Event,
         alloc_pinned_memory=lambda nbytes: bytearray(b"\xa5" * nbytes),
     )
-    return SimpleNamespace(cuda=cuda, RawModule=RawModule, fails=fails)
+    return SimpleNamespace(cuda=cuda, RawModule=RawModule, ndarray=ndarray, fails=fails)

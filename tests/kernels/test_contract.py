@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from octostream.kernels.block_work import GpuWork
 from octostream.kernels.contract import StepContract
 from octostream.kernels.elbow import elbow_reference
 from octostream.kernels.focus import TABLE as FOCUS
 from octostream.kernels.focus import Focus, focus_reference
 from octostream.kernels.foreground import Foreground, foreground_reference
+from octostream.kernels.gpu_forms import GPU_FORMS
 from octostream.kernels.histogram import Histogram, tally_reference
 from octostream.kernels.hot_test import PIXELS, TESTS
 from octostream.kernels.keep import metric_reference
@@ -16,9 +18,13 @@ from octostream.kernels.projections import projections_reference
 from octostream.kernels.pyramid import halve_reference, level_shapes
 from octostream.kernels.quantise import Quantise, quantise_reference
 from octostream.kernels.recipe import Recipe
+from octostream.kernels.reduction import plan_reduction
 from octostream.kernels.reference import reduce_reference
 from octostream.kernels.saturation import saturation_reference
 from octostream.kernels.steps import find_step, step_names
+from octostream.stream.model import Plan
+
+from .gpu_devices import on_every_device
 
 PROMISES = [name for name in dir(StepContract) if name.startswith("test_")]
 #: Levels down to one pixel, however small the frames.
@@ -182,6 +188,33 @@ CONTRACTS = [
 @pytest.mark.parametrize("contract", CONTRACTS, ids=lambda contract: contract.step.name)
 def test_a_step_of_octostream_keeps_its_promises(contract, promise):
     getattr(type(contract.__name__, (contract,), {"examples": 8})(), promise)()
+
+
+def on_emulated_gpu(self, reduction):
+    """Give what blocks are reduced with on a GPU, in an order of streams and threads that is another each time."""
+    self.seed = getattr(self, "seed", 0) + 1
+    reducer = reduction.reducer(self.device_of(self.seed))
+    assert isinstance(reducer._work, GpuWork)
+    assert len(reducer._work._there) == sum(step.on_gpu is not None for step in reduction.steps)
+    return reducer
+
+
+@on_every_device
+@pytest.mark.parametrize("promise", [name for name in PROMISES if name != "test_it_says_what_it_is"])
+@pytest.mark.parametrize("contract", CONTRACTS, ids=lambda contract: contract.step.name)
+def test_a_gpu_keeps_the_promises_of_every_step(contract, promise, device_of):
+    told = {"examples": 3, "reducer": on_emulated_gpu, "device_of": staticmethod(device_of)}
+    getattr(type(contract.__name__, (contract,), told)(), promise)()
+
+
+def test_every_step_with_a_form_for_a_gpu_uses_it():
+    plan = Plan((2, 1, 2, 20, 20))
+    there = {}
+    for contract in CONTRACTS:
+        if contract.step.plan is not None:
+            (step,) = plan_reduction(Recipe.load("lightsheet", [f"{contract.step.name}=true"]), plan).steps
+            there[contract.step.name] = step.on_gpu is not None
+    assert {name for name, form in there.items() if form} == set(GPU_FORMS) & set(there)
 
 
 def test_no_step_that_acts_on_blocks_is_left_out():

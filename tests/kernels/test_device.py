@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from octostream.kernels import device_choice
 from octostream.kernels.accelerator import CupyAccelerator
+from octostream.kernels.block_work import GpuWork
 from octostream.kernels.cuda_errors import device_errors
 from octostream.kernels.cupy_device import CupyDevice
 from octostream.kernels.device_choice import choose_device, describe
@@ -86,7 +87,7 @@ def reduce_block(reducer):
 
 def test_a_block_by_way_of_cupy():
     reducer = REDUCTION.reducer(CupyDevice(fake_cupy()))
-    assert isinstance(reducer._lane, GpuLane)
+    assert isinstance(reducer._work, GpuWork)
     (stats, made), (right_stats, right) = reduce_block(reducer), reduce_block(REDUCTION.reducer())
     assert stats == right_stats
     for path, array in right.items():
@@ -118,7 +119,7 @@ def test_a_gpu_that_is_lost_is_one_error(what, error, said):
 def test_a_gpu_that_cannot_hold_a_block_leaves_it_to_the_cpu(what, error, said, caplog):
     with caplog.at_level("WARNING"):
         reducer = REDUCTION.reducer(CupyDevice(failing(what, error)))
-    assert not isinstance(reducer._lane, GpuLane)
+    assert not isinstance(reducer._work, GpuWork)
     assert caplog.text.count("blocks are reduced on the CPU") == 1, caplog.text
     assert reduce_block(reducer)[0] == reduce_block(REDUCTION.reducer())[0]
     with pytest.raises(DeviceLostError, match=said):

@@ -132,7 +132,7 @@ def test_without_projections_there_are_no_buffers_for_them():
     reduction = plan_reduction(Recipe.load("lightsheet", ["projections=false"]), Plan((1, 1, 4, 64, 64)))
     assert [p.path for p in reduction.products] == ["0"]
     reducer = reduction.reducer()
-    assert reducer._lane._views._buffers == {}
+    assert reducer._work._lane._views._buffers == {}
     reducer.begin(reduction.plan.blocks[0])
     assert set(reducer.finish()) == {"0"}
 

@@ -316,7 +316,9 @@ def test_threads_with_their_own_reducers_agree():
     hot = [[y, x] for y in range(0, 64, 3) for x in range(0, 96, 2)]
     reduction = plan_reduction(Recipe.load("lightsheet", [f"hot_pixels.pixels={hot}"]), Plan(frames.shape))
     expected = reduce_reference(reduction.recipe, frames, {})
-    assert not np.shares_memory(reduction.reducer()._lane._hot.scratch, reduction.reducer()._lane._hot.scratch)
+    assert not np.shares_memory(
+        reduction.reducer()._work._lane._hot.scratch, reduction.reducer()._work._lane._hot.scratch
+    )
     results = []
     threads = [
         threading.Thread(target=lambda: results.append(reduce_all(reduction.reducer(), frames)[0])) for _ in range(4)

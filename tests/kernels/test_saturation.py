@@ -65,7 +65,7 @@ def test_it_is_a_label_and_only_made_when_asked_for():
     )  # fmt: skip
     without = plan_reduction(Recipe.load("lightsheet"), Plan(SHAPE))
     assert "labels/saturation" not in {product.path for product in without.products}
-    assert without.reducer()._lane._masks.size == 0
+    assert without.reducer()._work._lane._masks.size == 0
 
 
 def test_the_count_of_saturated_pixels_stays_that_of_the_full_scale():

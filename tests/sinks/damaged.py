@@ -37,7 +37,7 @@ class PlainReduction:
     def begin(self, block):
         self.block, self.planes = block, {}
 
-    def add(self, number, pixels):
+    def take(self, number, pixels):
         assert number in self.block.frames
         self.planes[number] = mean_2x2(pixels)
         return FrameStats(0, 0, 0.0, 0)

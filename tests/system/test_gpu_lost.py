@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from octostream.api.alarms import LOST_GPU
-from octostream.kernels.lane_choice import FULL_GPU
+from octostream.kernels.block_work import FULL_GPU
 from octostream.sinks.verify import verify
 
 from .conftest import until

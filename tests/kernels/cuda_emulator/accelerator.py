@@ -59,11 +59,12 @@ class EmulatedAccelerator:
 
     xp = np
 
-    def __init__(self, seed=0):
-        self.seed = seed
+    def __init__(self, seed=0, count=lambda what: None):
+        self.seed, self._count = seed, count
 
     def launch(self, kernel, grid, block, *arguments):
         assert kernel in KERNELS
+        self._count(kernel)
         assert all(isinstance(a, np.ndarray | np.generic) for a in arguments), arguments
         arrays = [i for i, a in enumerate(arguments) if isinstance(a, np.ndarray)]
         # One after another begins or ends at a wall: what is aligned in one is not in the next.
@@ -74,4 +75,5 @@ class EmulatedAccelerator:
             memory.leave(arguments[i])
 
     def to_host(self, array):
+        self._count("to_host")
         return array.copy()

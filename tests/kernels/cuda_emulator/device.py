@@ -11,12 +11,14 @@ import ctypes
 import mmap
 import random
 from collections import deque
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
 from octostream.kernels.device import Description
 from octostream.stream.errors import DeviceLostError
 
+from .accelerator import EmulatedAccelerator
 from .build import run_kernel
 
 _PAGE = mmap.PAGESIZE
@@ -83,6 +85,18 @@ class EmulatedDevice:
     def event(self):
         return Event()
 
+    def array(self, buffer, start, shape, dtype):
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        return buffer.bytes[start : start + size].view(dtype).reshape(shape)
+
+    @contextmanager
+    def on(self, stream):
+        """All that was asked of the stream before is done; what is done in the context is one possible order."""
+        self._count("on")
+        while stream.work:
+            self._go_on()
+        yield EmulatedAccelerator(self._seed, self._count)
+
     def prepare(self, kernels):
         self._count("prepare")
 
@@ -121,11 +135,14 @@ class EmulatedDevice:
         self._count("wait")
         number = event.number
         while event.come < number:
-            ready = [s for s in self._streams if s.work and s.work[0][1]()]
-            if not ready:
-                raise AssertionError("streams wait for one another")
-            self.overlaps += sum("frames" in s.work[0][0] for s in ready) > 1
-            self._random.choice(ready).work.popleft()[2]()
+            self._go_on()
+
+    def _go_on(self):
+        ready = [s for s in self._streams if s.work and s.work[0][1]()]
+        if not ready:
+            raise AssertionError("streams wait for one another")
+        self.overlaps += sum("frames" in s.work[0][0] for s in ready) > 1
+        self._random.choice(ready).work.popleft()[2]()
 
     def _ask(self, what, stream, action):
         self._count(what)
