@@ -183,6 +183,7 @@ class IcatServer:
         self._listener: _Listener | None = _Listener(self, port)
         self._port = self._listener.server_address[1]
         self._again: threading.Timer | None = None
+        self._kept: socket.socket | None = None
 
     @property
     def url(self) -> str:
@@ -200,6 +201,13 @@ class IcatServer:
             if self._listener:
                 self._listener.end()
                 self._listener = None
+                # Bound, and nobody listens: connections are refused, and nobody else can take the port.
+                self._kept = socket.socket()
+                self._kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                self._kept.bind((HOST, self._port))
+            if self._again:
+                self._again.cancel()
+                self._again = None
             if seconds is not None:
                 self._again = threading.Timer(seconds, self.accept)
                 self._again.daemon = True
@@ -211,7 +219,9 @@ class IcatServer:
             if self._again:
                 self._again.cancel()
                 self._again = None
-            if self._listener is None:
+            if self._kept:
+                self._kept.close()
+                self._kept = None
                 self._listener = _Listener(self, self._port)
                 self._listener.start()
 
@@ -241,6 +251,9 @@ class IcatServer:
         with self._lock:
             if self._again:
                 self._again.cancel()
+            if self._kept:
+                self._kept.close()
+                self._kept = None
             if self._listener:
                 self._listener.end()
                 self._listener = None

@@ -211,9 +211,11 @@ def test_control_ends_sessions(client, control):
 
 
 def test_control_makes_connections_refused_for_a_while(icat_server, client, control):
-    control(refuse=0.2)
-    with pytest.raises(urllib.error.URLError):
+    control(refuse=600)
+    with pytest.raises(urllib.error.URLError) as caught:
         client.getUserName()
+    assert isinstance(caught.value.reason, ConnectionRefusedError)
+    icat_server.refuse(0.05)
     assert until(client.getUserName) == "simple/ingester"
 
 
