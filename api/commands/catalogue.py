@@ -14,7 +14,7 @@ from ..catalogue_files import open_files
 from ..output import say_json
 from ..settings import Settings
 from ..stored_runs import registry_file
-from . import catalogue_check
+from . import catalogue_check, catalogue_reconcile
 from .catalogue_options import Config, Data, Json, plain_console
 
 NAME = "catalogue"
@@ -25,7 +25,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-for module in (catalogue_check,):
+for module in (catalogue_check, catalogue_reconcile):
     app.command(module.NAME)(module.command)
 
 

@@ -76,12 +76,16 @@ def take_inventory(store: Path) -> Inventory | None:
                 shards.append(Shard(name, nbytes))
         elif not name.startswith(DOT_FOLDER + "/"):
             reduced_bytes, reduced_files = reduced_bytes + nbytes, reduced_files + 1
-    try:
-        digest = sha256(ledger_file(store).read_bytes()).hexdigest()
-    except OSError:  # the run is not over, or its disk is away: the ledger says itself whether it is sound
-        digest = ""
     sizes: dict[Part, Size] = {"raw": Size(raw_bytes, raw_files), "reduced": Size(reduced_bytes, reduced_files)}
-    return Inventory(sizes, tuple(sorted(shards, key=lambda shard: shard.name)), digest)
+    return Inventory(sizes, tuple(sorted(shards, key=lambda shard: shard.name)), ledger_digest(store))
+
+
+def ledger_digest(store: Path) -> str:
+    """Give the SHA-256 of the ledger of a store; empty where there is none."""
+    try:
+        return sha256(ledger_file(store).read_bytes()).hexdigest()
+    except OSError:  # the run is not over, or its disk is away: the ledger says itself whether it is sound
+        return ""
 
 
 def _files(folder: Path) -> Iterator[tuple[str, int]]:

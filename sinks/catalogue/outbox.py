@@ -155,6 +155,20 @@ class Outbox:
         with self._database.change("write to the outbox in") as execute:
             write_intents(execute, intents, now_ns)
 
+    def write_if_quiet(self, intent: Intent, status: str, now_ns: int) -> bool:
+        """Write an intent unless something happens to its run just now; gives whether it was written.
+
+        Nothing is written where the registry gives the run another status than this, or where an entry of it waits: the
+        service has told the catalogue something newer, then.
+        """
+        run = intent.facts.run
+        with self._database.change("write to the outbox in") as execute:
+            still = execute("SELECT 1 FROM run WHERE id = ? AND status = ?", (run, status))
+            if not still or execute("SELECT 1 FROM outbox WHERE run = ?", (run,)):
+                return False
+            write_intents(execute, [intent], now_ns)
+        return True
+
     def version(self) -> int:
         """Give a number that changes when another connection changes the file; costs next to nothing."""
         return int(self._database.run("read", "PRAGMA data_version")[0][0])
@@ -227,6 +241,11 @@ class Outbox:
             "read", "SELECT datasets, complete, at_ns, lag_s FROM registered WHERE run = ?", (run,)
         )
         return Registered(json.loads(rows[0][0]), bool(rows[0][1]), rows[0][2], rows[0][3]) if rows else None
+
+    def registered_facts(self, run: str) -> RunFacts | None:
+        """Give what the catalogue was last told of a run; None for nothing."""
+        rows = self._database.run("read", "SELECT facts FROM registered WHERE run = ?", (run,))
+        return _facts(rows[0][0]) if rows else None
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:
