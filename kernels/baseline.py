@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .compiled import entry, piece
+from .counts import read_only_counts
 from .kinds import LEVEL_SIDE, Number, Whole
 from .parameters import Parameters, declared
 
@@ -156,11 +157,7 @@ def relative_change(
     ValueError
         If the image has another shape or type.
     """
-    if image.dtype != np.uint16 or image.shape != out.shape or not image.flags.c_contiguous:
-        raise ValueError(f"the image is {image.dtype} {image.shape}, not C-contiguous uint16 {out.shape}")
-    view = image.view()
-    view.flags.writeable = False
-    _relative_change(view, baseline, background, floor, out)
+    _relative_change(read_only_counts(image, out.shape), baseline, background, floor, out)
 
 
 @entry

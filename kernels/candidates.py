@@ -10,6 +10,7 @@ from scipy.ndimage import maximum_filter
 
 from .baseline import relative_change_reference
 from .compiled import entry, piece
+from .counts import read_only_counts
 from .events import CANDIDATE, Events
 from .gaussian import half_kernel, smooth, smooth_reference
 
@@ -128,12 +129,7 @@ class EventFinder:
         ValueError
             If the image has another shape or type.
         """
-        shape = self._change.shape
-        if image.dtype != np.uint16 or image.shape != shape or not image.flags.c_contiguous:
-            raise ValueError(f"the image is {image.dtype} {image.shape}, not C-contiguous uint16 {shape}")
-        view = image.view()
-        view.flags.writeable = False
-        smooth(view, self._weights, out)
+        smooth(read_only_counts(image, self._change.shape), self._weights, out)
 
     def compare(self, now: NDArray[np.float32], before: NDArray[np.float32]) -> NDArray[Any]:
         """Find the candidates of an image, as `candidates_reference` of `relative_change_reference`.

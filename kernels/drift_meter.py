@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from .compiled import entry
+from .counts import read_only_counts
 from .drift import SCALE, Drift, Shift, band_pass, peak_of, taper, window_reach
 
 #: Spectrum of an image, complex64 (y, x // 2 + 1).
@@ -55,11 +56,7 @@ class DriftMeter:
         ValueError
             If the image has another shape or type.
         """
-        if image.dtype != np.uint16 or image.shape != self._faded.shape or not image.flags.c_contiguous:
-            shape = self._faded.shape
-            raise ValueError(f"the image is {image.dtype} {image.shape}, not C-contiguous uint16 {shape}")
-        view = image.view()
-        view.flags.writeable = False
+        view = read_only_counts(image, self._faded.shape)
         _fade(view, self._fade_y, self._fade_x, self._faded)
         return np.asarray(fft.fft(fft.rfft(self._faded, axis=1), axis=0, overwrite_x=True))
 

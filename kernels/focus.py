@@ -14,6 +14,7 @@ from scipy.fft import dctn
 from ..stream.tables import Column, Table
 from . import runs
 from .compiled import entry, piece, sources
+from .counts import read_only_counts
 from .kinds import Number, Whole
 from .parameters import Parameters, declared
 from .runs import RUN, run_apart, run_squares
@@ -181,10 +182,7 @@ class FocusMeter:
         ValueError
             If the frame is not so.
         """
-        if pixels.dtype != np.uint16 or pixels.shape != self._shape or not pixels.flags.c_contiguous:
-            raise ValueError(f"frame is {pixels.dtype} {pixels.shape}, not C-contiguous uint16 {self._shape}")
-        view = pixels.view()
-        view.flags.writeable = False
+        view = read_only_counts(pixels, self._shape, "the frame")
         centre = view[self._centre]
         sums = FocusSums(*map(int, (*_frame_sums(view, self._scratch), *_centre_sums(centre))))
         return self._sharpness(sums, lambda *known: self._entropy(centre, *known))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..stream.errors import RecipeError
 from ..stream.model import Product
 from ..stream.tables import Rows
+from .counts import read_only_counts
 from .step import Arrays, Planned, Series
 
 if TYPE_CHECKING:
@@ -135,19 +136,17 @@ class Follower:
         """
         if t != self._next:
             raise ValueError(f"time point {t} came where {self._next} is next")
-        if images.dtype != np.uint16 or images.shape != self._shape or not images.flags.c_contiguous:
-            raise ValueError(f"the images are {images.dtype} {images.shape}, not C-contiguous uint16 {self._shape}")
+        images = read_only_counts(images, self._shape, "what was read")
         if present.dtype != np.bool_ or present.shape != self._shape[:2]:
             raise ValueError(f"present is {present.dtype} {present.shape}, not bool {self._shape[:2]}")
         self._next += 1
         arrays: Arrays = {}
         rows: dict[str, Rows] = {}
-        images = _read_only(images)
         for link in self._links:
             rows |= link.take(t, images, present)
             arrays |= link.out
             if link.planned.passes_on:
-                images = _read_only(link.out[link.planned.passes_on])
+                images = read_only_counts(link.out[link.planned.passes_on], self._shape, "what was passed on")
         return arrays, rows
 
     def finish(self) -> Arrays:
@@ -158,9 +157,3 @@ class Follower:
         dict
         """
         return {path: array for link in self._links for path, array in link.series.finish().items()}
-
-
-def _read_only(images: NDArray[np.uint16]) -> NDArray[np.uint16]:
-    view = images.view()
-    view.flags.writeable = False
-    return view

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..stream.model import Product
 from ..stream.tables import Rows
 from .compiled import entry
+from .counts import read_only_counts
 from .kinds import LEVEL_SIDE
 from .parameters import Parameters, declared
 from .step import Arrays, Planned, Setting, Step
@@ -122,12 +123,7 @@ class Sums:
         ValueError
             If the array is not so.
         """
-        shape = self.total.shape
-        if image.dtype != np.uint16 or image.shape != shape or not image.flags.c_contiguous:
-            raise ValueError(f"the image is {image.dtype} {image.shape}, not C-contiguous uint16 {shape}")
-        view = image.view()
-        view.flags.writeable = False
-        _add(view, self.total, self.squares)
+        _add(read_only_counts(image, self.total.shape), self.total, self.squares)
         self.count += 1
 
 

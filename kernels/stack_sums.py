@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .compiled import entry
+from .counts import read_only_counts
 
 #: Most planes whose sums fit: 65536 · 65535 in 32 bits, and planes · Σx² in 64.
 PLANES: Final = 65536
@@ -55,12 +56,8 @@ class StackSums:
         ValueError
             If the array is another, or the planes would be more than `PLANES`.
         """
-        if frames.dtype != np.uint16 or frames.shape[1:] != self.sums.shape or not frames.flags.c_contiguous:
-            shape = self.sums.shape
-            raise ValueError(f"the planes are {frames.dtype} {frames.shape}, not C-contiguous uint16 z of {shape}")
+        view = read_only_counts(frames, (len(frames), *self.sums.shape), "the stack")
         self._grow(len(frames))
-        view = frames.view()
-        view.flags.writeable = False
         _add(view, self.sums, self.squares)
 
     def finish(self) -> StackSums:
