@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 CUDA ?= cuda12
 
-.PHONY: demo test test-gpu chaos lint bench clean
+.PHONY: demo demo-icat test test-gpu chaos lint bench clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -14,6 +14,9 @@ $(VENV)/installed: pyproject.toml constraints.txt
 
 demo: $(VENV)/installed  ## the whole system on this machine: make demo ARGS="--seconds 5"
 	@$(BIN)/octostream demo $(ARGS)
+
+demo-icat: $(VENV)/installed  ## the same, registered in a stand-in for ICAT: make demo-icat ARGS="--seconds 5"
+	@$(BIN)/python -m octostream.tests.icat_server.demo $(ARGS)
 
 test: $(VENV)/installed  ## all tests: make test ARGS="tests/stream -q"
 	$(BIN)/pytest $(ARGS)

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,15 +46,24 @@ class RunningService(AbstractContextManager["RunningService"]):
         File that takes the service's log.
     http : str
         Address of the page; port 0 takes a free one.
+    config : Path, optional
+        Settings of the service.
     """
 
-    def __init__(self, data: Path, log: Path, http: str) -> None:
+    def __init__(self, data: Path, log: Path, http: str, config: Path | None = None) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "octostream", "serve", "--json", "--data", str(data)]
         self._log = log
         with log.open("ab") as errors:
             self._process = subprocess.Popen(
-                [*command, "--http", http, "--ingest", "tcp://127.0.0.1:0"],
+                [
+                    *command,
+                    "--http",
+                    http,
+                    "--ingest",
+                    "tcp://127.0.0.1:0",
+                    *(("--config", str(config)) if config else ()),
+                ],
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
@@ -104,7 +113,9 @@ def passes(seconds: float) -> int:
     return max(1, math.ceil(seconds * RATE_HZ / STACK_FRAMES))
 
 
-def record(sample: Path, ingest: str, seconds: float, hear: Callable[[str], None]) -> Mapping[str, Any]:
+def record(
+    sample: Path, ingest: str, seconds: float, hear: Callable[[str], None], more: Sequence[str] = ()
+) -> Mapping[str, Any]:
     """Run an agent that streams the recording; its progress goes to standard error.
 
     Parameters
@@ -117,6 +128,8 @@ def record(sample: Path, ingest: str, seconds: float, hear: Callable[[str], None
         About how long.
     hear : callable
         Called if the agent ends without a result, with the last thing it said.
+    more : sequence of str
+        Arguments of the agent beside the usual ones.
 
     Returns
     -------
@@ -132,7 +145,7 @@ def record(sample: Path, ingest: str, seconds: float, hear: Callable[[str], None
     options = ["--tile", SENSOR, "--rate", str(RATE_HZ), "--loop", str(passes(seconds))]
     recipe = ["--set", f"calibrate.offset={OFFSET}"]
     agent = subprocess.Popen(
-        [*command, *options, *recipe], stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent
+        [*command, *options, *recipe, *more], stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent
     )
     assert agent.stdout is not None
     try:

@@ -11,15 +11,17 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ...sinks.catalogue.investigations import LOCAL
 from ...stream.errors import UsageError
 from ...stream.key_files import in_use
+from ..catalogue_wait import await_catalogue, catalogue_line
 from ..demonstration import RATE_HZ, RunningService, record
 from ..output import say_json
 from ..progress import check_progress
 from ..sample import fetch_sample
 from ..sample_progress import sample_progress
 from ..service import prepare_data
-from ..settings import keys_of
+from ..settings import Settings, keys_of
 
 if TYPE_CHECKING:
     from ...sinks.verify import VerifyReport
@@ -32,6 +34,9 @@ def command(
     seconds: Annotated[float, typer.Option(min=0.1, help="About how long to record.")] = 20.0,
     data: Annotated[Path, typer.Option(help="Directory of the stores.")] = Path("octostream-data"),
     http: Annotated[str, typer.Option(metavar="HOST:PORT", help="Address of the page; a free port if taken.")] = HTTP,
+    investigation: Annotated[str, typer.Option(metavar="NAME", help="Of the run, in ICAT.")] = LOCAL,
+    visit: Annotated[str, typer.Option(metavar="VISIT", help="Of the investigation.")] = "",
+    config: Annotated[Path | None, typer.Option(metavar="FILE", help="Settings of the service, TOML.")] = None,
     hold: Annotated[bool, typer.Option("--hold", help="Keep the service up afterwards, until Ctrl-C.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="End with one JSON object.")] = False,
 ) -> None:
@@ -44,13 +49,16 @@ def command(
     with sample_progress(Console(stderr=True), "lattice") as show:
         sample = fetch_sample("lattice", progress=show)
     folder = prepare_data(data)
-    with RunningService(folder, folder / ".octostream" / "service.log", free_or(http)) as service:
+    named = ("--investigation", investigation, *(("--visit", visit) if visit else ()))
+    with RunningService(folder, folder / ".octostream" / "service.log", free_or(http), config) as service:
         console.print(f"dashboard  [bold]{service.wait('listening').dashboard}[/]")
         console.print("starting the service (the first start compiles its kernels) …")
         addresses = service.wait("ready")
-        result = record(sample, addresses.ingest, seconds, console.print)
+        result = record(sample, addresses.ingest, seconds, console.print, named)
         with check_progress(Console(stderr=True)) as show_check:
             report = verify(Path(result["store"]), show_check)
+        if investigation != LOCAL and Settings.load(config, {"data": folder}).catalogue:
+            result = {**result, "catalogue": await_catalogue(folder, result["run"]).to_json()}
         facts = {**result, "dashboard": addresses.dashboard, "verified": report.ok and report.status == "complete"}
         _print_verdict(console, facts, report)
         if as_json:
@@ -100,6 +108,7 @@ def verdict_rows(facts: Mapping[str, Any], report: VerifyReport) -> list[tuple[s
         ("camera → durable", _milliseconds(latency["durable"])),
         ("size", f"{facts['raw_bytes'] / 1e9:.2f} GB raw → {facts['stored_bytes'] / 1e9:.2f} GB stored ({ratio:.1f}×)"),
         ("store", str(facts["store"])),
+        *((("catalogue", catalogue_line(facts["catalogue"])),) if "catalogue" in facts else ()),
         ("verify", "every frame present and right" if facts["verified"] else f"{len(report.problems)} problems"),
     ]
 
