@@ -90,6 +90,16 @@ class CupyDevice:
         with device_errors("makes no event"):
             return self._cupy.cuda.Event(disable_timing=True)
 
+    def timer(self) -> Any:
+        """Make an event that knows when it came."""
+        with device_errors("makes no event"):
+            return self._cupy.cuda.Event()
+
+    def elapsed_ms(self, first: Any, last: Any) -> float:
+        """Give the time between two such events."""
+        with device_errors("was lost"):
+            return float(self._cupy.cuda.get_elapsed_time(first, last))
+
     def array(self, buffer: Buffer, start: int, shape: tuple[int, ...], dtype: DTypeLike) -> Any:
         """Give part of a buffer as a CuPy array."""
         return self._cupy.ndarray(shape, dtype, cast(CupyBuffer, buffer).memory + start)

@@ -106,6 +106,14 @@ class Device(Protocol):
         """Make an event; it counts as come until it is recorded."""
         ...
 
+    def timer(self) -> Any:
+        """Make an event that knows when it came."""
+        ...
+
+    def elapsed_ms(self, first: Any, last: Any) -> float:
+        """Give the time between two such events that have come, by the clock of the device."""
+        ...
+
     def array(self, buffer: Buffer, start: int, shape: tuple[int, ...], dtype: DTypeLike) -> Any:
         """Give the part of a buffer from byte ``start`` on as an array for the forms beside the lane."""
         ...

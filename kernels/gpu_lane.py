@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..stream.model import FrameStats
 from . import saturation
 from .block_arrays import by_frame
-from .device import Device
+from .device import Device, Launch
 from .gpu_buffers import BlockLayout, ConstantBuffers, part_of, view_shapes
 from .gpu_plan import GpuPlan
 from .gpu_ring import SLOTS, Company, Ring, Slot, Watch
@@ -53,9 +53,15 @@ class GpuLane:
         ring = [Slot.of(plan, device, self._constants, layout, self._products) for _ in range(slots)]
         self._ring = Ring(device, ring, plan.frames)
         device.prepare(ring[0].kernels)
+        self._launches = ring[0].launches
         self._raw = np.full((plan.frames, *plan.frame_shape), 0, np.uint16) if plan.keep_raw else None
         self._means = empty_means(plan.views)
         self._extent = (plan.stacks, 1, plan.depth)
+
+    @property
+    def launches(self) -> tuple[Launch, ...]:
+        """What reduces the frame in the first slot, for a measurement."""
+        return self._launches
 
     @property
     def stream(self) -> Any:

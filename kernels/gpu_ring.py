@@ -103,6 +103,11 @@ class Slot:
         )
 
     @property
+    def launches(self) -> tuple[Launch, ...]:
+        """What reduces the frame, in order."""
+        return self._launches
+
+    @property
     def kernels(self) -> tuple[str, ...]:
         """Names of the kernels that reduce a frame."""
         return tuple(launch.kernel for launch in self._launches)

@@ -79,12 +79,15 @@ def kernels(
     as_json: Annotated[bool, typer.Option("--json", help="End with one JSON object.")] = False,
 ) -> None:
     """Measure every reduction on one thread beside NumPy, SciPy and others, and beside what memory alone would take."""
+    from ...benchmarks.gpu_kernels import gpu_lines, measure_gpu
     from ...benchmarks.kernel_case import KERNEL_HEAD, KernelResult, copy_bandwidth, kernel_rows, measure
     from ...benchmarks.kernel_cases import FRAMES, kernel_cases
     from ...benchmarks.machine import this_machine
     from ...benchmarks.table import aligned, machine_lines
     from ...benchmarks.workload import Workload, parse_size
+    from ...kernels.device_choice import choose_device
 
+    device = choose_device("auto")
     console = Console(stderr=as_json, highlight=False, soft_wrap=True)
     shape = parse_size(size)
     with sample_progress(Console(stderr=True), "lattice") as show:
@@ -102,9 +105,12 @@ def kernels(
     for result in results:
         if result.why:
             console.print(f"{result.name}: {result.why}", markup=False)
+    on_gpu = {} if only or device is None else measure_gpu(device, frames)
+    for line in gpu_lines(on_gpu):
+        console.print(line, markup=False)
     if as_json:
         facts = {"size": list(shape), "seconds": seconds, "machine": machine.to_json(), "copy_gb_s": bandwidth / 1e9}
-        say_json({**facts, "results": [r.to_json() for r in results]})
+        say_json({**facts, "results": [r.to_json() for r in results], **on_gpu})
 
 
 @contextmanager

@@ -85,6 +85,14 @@ class EmulatedDevice:
     def event(self):
         return Event()
 
+    def timer(self):
+        return Event()
+
+    def elapsed_ms(self, first, last):
+        assert first.come
+        assert last.come
+        return 1.0
+
     def array(self, buffer, start, shape, dtype):
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         return buffer.bytes[start : start + size].view(dtype).reshape(shape)
