@@ -93,3 +93,18 @@ def test_a_lost_gpu_is_one_error_wherever_it_happens():
         device.calls_left = calls
         with pytest.raises(DeviceLostError, match="is gone"):
             reduce_block(reducer, frames)
+
+
+def test_frames_are_taken_without_a_wait_but_for_their_slot():
+    plan = Plan((1, 1, 7, 9, 16))
+    recipe = Recipe.load("lightsheet", ["pyramid.until=4", "histogram=true", "focus=true"])
+    device, frames = EmulatedDevice(3), frames_of(plan.shape)
+    reducer = plan_reduction(recipe, plan).reducer(device)
+    reducer.begin(plan.blocks[0])
+    device.log.clear()
+    for number, frame in enumerate(frames.reshape(-1, 9, 16)):
+        reducer.take(number, frame)
+    assert not {"buffer", "pinned", "prepare", "to_host"} & set(device.log)
+    assert device.log.count("wait") == 7 - 3
+    assert reducer.stats(6).max == frames[0, 0, 6].max()
+    assert device.log.count("wait") == 7 - 3 + 1
