@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from .. import __version__
-from ..sinks.catalogue.facts import Described, RunFacts
+from ..sinks.catalogue.facts import RunFacts
 from ..sinks.catalogue.intent import Intent, Kind
 from ..sinks.catalogue.investigations import LOCAL, Investigations
 from ..stream.clock import wall_ns
@@ -14,6 +14,7 @@ from ..stream.errors import RefusedError
 from ..stream.model import Run
 from ..stream.ranges import Ranges
 from ..stream.report import RunReport
+from .described import Techniques
 from .stored_runs import registry_file
 
 
@@ -26,11 +27,14 @@ class Cataloguing:
         Directory of the stores.
     every_s : float
         How often the catalogue is told of a run that grows, seconds; 0: there is no catalogue.
+    techniques : Techniques
+        Say what metadata mean.
     """
 
-    def __init__(self, data: Path, every_s: float) -> None:
+    def __init__(self, data: Path, every_s: float, techniques: Techniques) -> None:
         self._data = data.resolve()
         self._every_s = every_s
+        self._techniques = techniques
         self._investigations = Investigations(registry_file(data)) if every_s else None
         self._told: dict[str, tuple[float, Ranges]] = {}
 
@@ -89,9 +93,4 @@ class Cataloguing:
     def _intents(self, kind: Kind, run: Run, report: RunReport) -> Sequence[Intent]:
         if self._investigations is None or run.investigation == LOCAL:
             return ()
-        return (Intent(kind, RunFacts.of(run, report, self._data, __version__, described(run))),)
-
-
-def described(run: Run) -> Described:
-    """Give what the metadata of a run mean to a catalogue."""
-    return Described(sample=str(run.plan.metadata.get("sample", "")))
+        return (Intent(kind, RunFacts.of(run, report, self._data, __version__, self._techniques.for_catalogue(run))),)

@@ -7,8 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..sinks.catalogue.checked_metadata import Value, check_metadata
-from ..sinks.catalogue.template import Template
+from ..sinks.catalogue.facts import Described
+from ..sinks.catalogue.parameters import parameters_of
+from ..sinks.catalogue.template import Template, TemplateError
 from ..sinks.catalogue.template_file import FREE, read_template, technique_names
+from ..stream.model import Run
+
+#: The field that ICAT has a place of its own for.
+SAMPLE = "sample"
 
 
 @dataclass(frozen=True)
@@ -66,3 +72,20 @@ class Techniques:
         """
         template = read_template(technique or self.default, self.folder)
         return template.name, check_metadata(template, metadata)
+
+    def for_catalogue(self, run: Run) -> Described:
+        """Give what the metadata of a run mean to a catalogue.
+
+        A template that was taken away since the run opened costs the meaning of its fields, never the run.
+        """
+        try:
+            template = read_template(run.technique or self.default, self.folder)
+        except TemplateError:
+            template = read_template(FREE, None)
+        term = template.terms[0] if template.terms else None
+        return Described(
+            technique=term.label if term else "",
+            technique_pid=term.iri if term else "",
+            sample=str(run.plan.metadata.get(SAMPLE, "")),
+            parameters=tuple((p.name, p.units, p.value) for p in parameters_of(template, run.plan.metadata)),
+        )

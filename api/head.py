@@ -120,7 +120,7 @@ class Head:
         self._protocol = hp.HeadProtocol(settings.dashboard, timing)
         self._picture = Picture(self._protocol, self._disk, settings.memory_bytes)
         self._keeping = Keeping(self._waker.wake)
-        self._cataloguing = Cataloguing(self._data, settings.catalogue_s)
+        self._cataloguing = Cataloguing(self._data, settings.catalogue_s, self._techniques)
         self._idle_bytes = self._picture.resident()
         self._malformed = 0
         self._next_report = 0.0
@@ -205,7 +205,7 @@ class Head:
                 self._malformed += 1
                 continue
             if isinstance(message, m.BlockDone):
-                self._picture.count_block(message, monotonic_s())
+                self._picture.count_block(message, address, monotonic_s())
             elif isinstance(message, m.Stats):
                 self._picture.count_stats(message, monotonic_s())
             self._act(self._protocol.handle(hp.FromWorker(address, message), monotonic_s()))
@@ -226,7 +226,7 @@ class Head:
                 case hp.Publish(run):
                     self._keeping.show(run)
                 case hp.Seal(run, losses):
-                    self._keeping.seal(run, losses)
+                    self._keeping.seal(run, losses, self._picture.accounts[run].devices)
                 case hp.Remove(run):
                     self._remove(run)
 

@@ -31,6 +31,7 @@ from .layout import DOT_FOLDER, array_metadata, array_path, group_metadata, leve
 from .leftovers import remove_uncommitted, remove_unfinished
 from .ngff import Window
 from .part import DamagedPartError
+from .provenance import write_provenance
 from .quarantine import Quarantine
 from .recorded import Recorded, recorded
 from .runfile import StoredRun, read_run
@@ -39,6 +40,8 @@ from .tables import DERIVED, columns_from, described_at, not_derived, write_tabl
 from .windows import read_windows
 
 _NO_ROWS: Final[Derived] = MappingProxyType({})
+
+_NO_DEVICES: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class StoreKeeper:
@@ -188,7 +191,9 @@ class StoreKeeper:
         with said(f"close {self._store}"):
             close_to_writers(self._store)
 
-    def seal(self, losses: Sequence[Loss], tables: Derived = _NO_ROWS) -> Ledger:
+    def seal(
+        self, losses: Sequence[Loss], tables: Derived = _NO_ROWS, devices: Mapping[str, str] = _NO_DEVICES
+    ) -> Ledger:
         """Finish the run: account for every frame, show all that is stored, close the store to writers.
 
         The commit records decide what is stored. What blocks without a record left behind is removed, so that a lost
@@ -202,6 +207,8 @@ class StoreKeeper:
             What was derived, by table and column: whole tables, or columns that complete those of the commit records
             (as `recorded` gives them, in their order). What an earlier seal was given stays where this one has nothing
             in its place. None: it could not be derived, and the store says so.
+        devices : mapping
+            What each process reduced on, by its name, for the provenance.
 
         Returns
         -------
@@ -233,6 +240,7 @@ class StoreKeeper:
             write_frames_table(store, frames_table(plan.frames, intact_commits(store)))
             write_tables(store, self.tables, lambda: intact_commits(store), tables)
             self._write_inner_groups()
+            write_provenance(read_run(store), ledger, devices)
             write_ledger(store, ledger)
             self._write_root(ledger.status, len(ledger.stored), len(ledger.lost))
             self._merger.forget_parts(self._growth, keep_unfinished=any(k.where == "agent" for k in ledger.losses))

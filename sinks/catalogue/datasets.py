@@ -14,7 +14,7 @@ from .failures import ParkedError
 from .inventory import Inventory, Shard, Size
 from .lookup import Lookup
 from .settings import CatalogueSettings
-from .text import checked, literal
+from .text import checked, literal, sent
 from .vocabulary import IDENTITY, datafile_format, dataset_type, instrument, technique
 
 #: Datafiles are created so many at a time: one call stays well below what a server takes.
@@ -71,7 +71,7 @@ class Datasets:
             if known is None:
                 missing.append(self._parameter(parameter, dataset=reference))
             elif _value(known) != parameter.value:
-                setattr(known, _attribute(parameter.value), parameter.value)
+                setattr(known, _attribute(parameter.value), _sent(parameter))
                 known.dataset = reference
                 known.update()
         if missing:
@@ -89,7 +89,7 @@ class Datasets:
         if all(getattr(dataset, name) == value for name, value in wanted.items()):
             return
         for name, value in wanted.items():
-            setattr(dataset, name, value)
+            setattr(dataset, name, sent(value) if isinstance(value, str) else value)
         dataset.truncateRelations(keepInstRel=True)
         dataset.update()
 
@@ -141,12 +141,12 @@ class Datasets:
         settings, lookup, new = self._settings, self._lookup, self._client.new
         dataset = new(
             "Dataset",
-            name=checked(d.dataset_name(facts, part), 255, "the name of the run"),
+            name=sent(checked(d.dataset_name(facts, part), 255, "the name of the run")),
             investigation=investigation,
             type=lookup.get(dataset_type(settings.raw_type if part == "raw" else settings.reduced_type)),
             complete=False,
-            location=checked(d.location(facts, part), self._location_limit(), "the path of the store"),
-            description=d.summary(facts),
+            location=sent(checked(d.location(facts, part), self._location_limit(), "the path of the store")),
+            description=sent(d.summary(facts)),
             startDate=d.when(facts.opened_ns),
         )
         if facts.sample and (sample := lookup.sample(investigation, checked(facts.sample, 255, "the sample"))):
@@ -164,23 +164,26 @@ class Datasets:
         return 511 if self._client.apiversion >= "6.2" else 255
 
     def _parameter(self, parameter: d.Parameter, **relations: Any) -> Any:
-        value = parameter.value
-        if isinstance(value, str):
-            checked(value, 4000, f"the parameter {parameter.kind.name}")
         kind = self._lookup.get(parameter.kind.needed)
+        value = _sent(parameter)
         return self._client.new("DatasetParameter", type=kind, **{_attribute(value): value}, **relations)
 
     def _datafile(self, dataset: Any, facts: RunFacts, name: str, where: str, nbytes: int) -> Any:
         return self._client.new(
             "Datafile",
             dataset=self._client.new("Dataset", id=dataset.id),
-            name=checked(name, 255, "the name of the file"),
-            location=checked(where, self._location_limit(), "the path of the store"),
+            name=sent(checked(name, 255, "the name of the file")),
+            location=sent(checked(where, self._location_limit(), "the path of the store")),
             fileSize=nbytes,
             datafileFormat=self._lookup.get(datafile_format()),
             datafileCreateTime=d.when(facts.opened_ns),
             datafileModTime=d.when(facts.ended_ns or facts.last_frame_ns or facts.opened_ns),
         )
+
+
+def _sent(parameter: d.Parameter) -> str | float:
+    value = parameter.value
+    return sent(checked(value, 4000, f"the parameter {parameter.kind.name}")) if isinstance(value, str) else value
 
 
 def _attribute(value: str | float) -> str:

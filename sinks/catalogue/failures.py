@@ -15,6 +15,10 @@ from ...stream.errors import OctostreamError
 #: Tries of an entry that fails in a way that nobody foresaw; then it is parked.
 UNFORESEEN_TRIES = 8
 
+#: Tries of an entry to which ICAT says INTERNAL, some eight hours: it also says so where something that belongs to a
+#: dataset is wrong, and not only where the server is.
+INTERNAL_TRIES = 20
+
 
 class ParkedError(OctostreamError):
     """The catalogue will not take this entry, however often it is tried; a person must see to it."""
@@ -64,6 +68,8 @@ def judge(error: Exception, attempts: int) -> Failure:
             return Failure("park", reason, "mend it in ICAT or in the settings, then octostream catalogue retry")
         case icat.exception.ICATNotImplementedError():
             return Failure("park", reason, "this ICAT is too old for octostream")
+        case icat.exception.ICATInternalError() if attempts >= INTERNAL_TRIES:
+            return Failure("park", reason, "look into ICAT's own log, then octostream catalogue retry")
         case icat.exception.ICATError() | icat.exception.SearchResultError():
             return Failure("again", reason)  # INTERNAL, or something that was there a moment ago
         case OSError() | http.client.HTTPException() | TransportError() | SAXParseException():

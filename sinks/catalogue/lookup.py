@@ -8,7 +8,7 @@ from typing import Any
 import icat
 
 from .failures import ParkedError
-from .text import literal
+from .text import literal, sent
 from .vocabulary import Needed
 
 CHECK = "octostream catalogue check --create makes it, where the account may; then octostream catalogue retry"
@@ -74,7 +74,8 @@ class Lookup:
 
     def create(self, needed: Needed) -> Any:
         """Create an object, or take the one that is there by now."""
-        fields = {**needed.key, **needed.others}
+        told = {**needed.key, **needed.others}
+        fields = {name: sent(value) if isinstance(value, str) else value for name, value in told.items()}
         if needed.of_facility:
             fields["facility"] = self.facility()
         with suppress(icat.ICATObjectExistsError):  # by somebody else meanwhile, or by a call whose answer was lost
@@ -111,7 +112,7 @@ class Lookup:
         )
         if not (found := self.client.search(query)):
             with suppress(icat.ICATObjectExistsError):
-                self.client.new("Sample", name=name, investigation=investigation).create()
+                self.client.new("Sample", name=sent(name), investigation=investigation).create()
             found = self.client.assertedSearch(query)
         return found[0]
 

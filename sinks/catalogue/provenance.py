@@ -8,7 +8,7 @@ from typing import Any
 from . import description as d
 from .facts import RunFacts
 from .lookup import Lookup
-from .text import shortened
+from .text import sent, shortened
 from .vocabulary import IDENTITY, application
 
 
@@ -34,7 +34,9 @@ class Provenance:
         job = self._client.new(
             "Job",
             application=self._lookup.create(application(facts.software)),
-            arguments=shortened(f"run {facts.run}, recipe {facts.recipe.get('name', '')} {d.recipe_digest(facts)}"),
+            arguments=sent(
+                shortened(f"run {facts.run}, recipe {facts.recipe.get('name', '')} {d.recipe_digest(facts)}")
+            ),
         )
         if "raw" in datasets:
             job.inputDataCollection = self._input(facts, datasets["raw"])

@@ -10,6 +10,7 @@ import psutil
 import pytest
 import zmq
 from octostream.api.cataloguing import Cataloguing
+from octostream.api.described import Techniques
 from octostream.api.head import SEAL_STOP_S, Head, HeadSettings
 from octostream.api.new_run import HALF_MADE, create_run
 from octostream.api.opening import check_opening
@@ -123,10 +124,10 @@ def slow_seal(monkeypatch):
     """Every seal waits until it is let go."""
     begun, go, seal = threading.Event(), threading.Event(), StoreKeeper.seal
 
-    def slowly(self, losses, tables):
+    def slowly(self, losses, tables, devices):
         begun.set()
         assert go.wait(60)
-        return seal(self, losses, tables)
+        return seal(self, losses, tables, devices)
 
     monkeypatch.setattr(StoreKeeper, "seal", slowly)
     yield begun, go
@@ -283,7 +284,9 @@ def test_a_run_that_was_half_made_is_gone_after_the_start(start, tmp_path):
     (data / ".octostream").mkdir(parents=True)
     registry = Registry(registry_file(data))
     opening = m.Open("token", "one", "local", PLAN, {}, keep_raw=False)
-    store = Path(create_run(registry, check_opening(opening, data, 0), "token", Cataloguing(data, 0.0)).run.store)
+    store = Path(
+        create_run(registry, check_opening(opening, data, 0), "token", Cataloguing(data, 0.0, Techniques())).run.store
+    )
     (row,) = registry.open_runs()
     registry.update(replace(row, reason=HALF_MADE))
     tier = start()

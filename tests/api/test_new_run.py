@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from octostream.api.cataloguing import Cataloguing
+from octostream.api.described import Techniques
 from octostream.api.new_run import HALF_MADE, create_run, remove_run
 from octostream.api.opening import check_opening
 from octostream.api.tokens import read_token
@@ -21,7 +22,7 @@ from octostream.stream.model import Plan
 PLAN = Plan((1, 1, 4, 16, 16))
 CHANGES = ("fsync", "replace", "rename", "link", "unlink", "mkdir", "rmdir")
 
-NO_CATALOGUE = Cataloguing(Path(), 0.0)
+NO_CATALOGUE = Cataloguing(Path(), 0.0, Techniques())
 
 
 class Killed(BaseException):

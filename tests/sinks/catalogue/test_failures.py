@@ -2,14 +2,15 @@ import http.client
 import random
 from urllib.error import HTTPError, URLError
 from xml.sax import SAXParseException
+from xml.sax.saxutils import unescape
 from xml.sax.xmlreader import Locator
 
 import icat
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from octostream.sinks.catalogue.failures import UNFORESEEN_TRIES, ParkedError, judge
-from octostream.sinks.catalogue.text import checked, literal, shortened
+from octostream.sinks.catalogue.failures import INTERNAL_TRIES, UNFORESEEN_TRIES, ParkedError, judge
+from octostream.sinks.catalogue.text import checked, java_length, literal, shortened
 from octostream.sinks.catalogue.weather import FIRST_S, LONGEST_S, Weather, pause_s
 
 
@@ -39,13 +40,18 @@ def fault(kind):
     ],
 )
 def test_each_failure_means_something(error, kind):
-    assert judge(error, 1).kind == judge(error, 10**6).kind == kind
+    assert judge(error, 1).kind == judge(error, 7).kind == kind
 
 
 def test_what_nobody_foresaw_is_tried_a_few_times():
     kinds = [judge(KeyError("x"), attempts).kind for attempts in range(1, UNFORESEEN_TRIES + 3)]
     assert kinds == ["again"] * (UNFORESEEN_TRIES - 1) + ["park"] * 3
     assert judge(Exception("no status"), 1).kind == "again"
+
+
+def test_internal_errors_are_left_to_a_person_in_the_end():
+    error = fault(icat.ICATInternalError)
+    assert [judge(error, n).kind for n in (INTERNAL_TRIES - 1, INTERNAL_TRIES)] == ["again", "park"]
 
 
 def test_what_is_parked_says_what_to_do():
@@ -82,10 +88,10 @@ def test_a_literal_is_the_text_and_ends_where_it_ends(text):
     quoted = literal(text)
     assert quoted[0] == quoted[-1] == "'"
     assert quoted[1:-1].replace("''", "").count("'") == 0
-    assert quoted[1:-1].replace("''", "'") == text
+    assert unescape(quoted[1:-1]).replace("''", "'") == unescape(text)
 
 
-@pytest.mark.parametrize("text", ["\0", "a\x1fb", "\ud800", "\ufffe", "x" * 4001])
+@pytest.mark.parametrize("text", ["cr\r", "🔬" * 2001, "\0", "a\x1fb", "\ud800", "\ufffe", "x" * 4001])
 def test_what_no_message_can_carry_is_refused(text):
     with pytest.raises(ParkedError):
         checked(text)
@@ -94,5 +100,5 @@ def test_what_no_message_can_carry_is_refused(text):
 @given(st.text(max_size=600))
 def test_a_shortened_text_fits_and_can_be_sent(text):
     short = shortened(text)
-    assert len(short) <= 255
+    assert java_length(short) <= 255
     checked(short)

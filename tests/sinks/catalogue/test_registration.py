@@ -141,6 +141,7 @@ HOSTILE = [
     "x' OR '1'='1",
     "back\\slash \\' '",
     "Ünïcode 漢字 🔬",
+    "a &amp; b &lt;i&gt; &copy; <b>",
     "; DROP TABLE Dataset",
     "%s %(x)s {0}",
     "a" * 255,

@@ -1,0 +1,89 @@
+"""What the catalogue is told, and when."""
+
+from dataclasses import replace
+
+import pytest
+from octostream.api.cataloguing import Cataloguing
+from octostream.api.described import Techniques
+from octostream.api.stored_runs import registry_file
+from octostream.sinks.catalogue.investigations import FRESH_NS, Investigations
+from octostream.stream.clock import wall_ns
+from octostream.stream.errors import RefusedError
+from octostream.stream.ranges import Ranges
+
+from ..sinks.catalogue.facts import report_of, run_of
+
+
+@pytest.fixture
+def file(tmp_path):
+    made = registry_file(tmp_path)
+    made.parent.mkdir()
+    return made
+
+
+@pytest.fixture
+def cataloguing(tmp_path, file):
+    made = Cataloguing(tmp_path, 60.0, Techniques())
+    yield made
+    made.close()
+
+
+def a_run(tmp_path, n=0, **changes):
+    return replace(run_of(n, str(tmp_path / f"inv/1/run{n}.ome.zarr")), **{"visit": "1", **changes})
+
+
+def test_each_step_of_a_run_is_an_intent(cataloguing, tmp_path):
+    run, report = a_run(tmp_path), report_of(0, stored=3)
+    assert [i.kind for i in cataloguing.opened(run, report)] == ["opened"]
+    (grown,) = cataloguing.grown(run, report)
+    assert (grown.kind, grown.facts.stored, grown.facts.location) == ("grown", 3, "inv/1/run0.ome.zarr")
+    assert [i.kind for i in cataloguing.ended(run, replace(report, status="complete"))] == ["sealed"]
+    assert [i.kind for i in cataloguing.ended(run, replace(report, status="incomplete"))] == ["failed"]
+
+
+def test_nothing_is_told_where_there_is_no_catalogue_and_of_runs_of_nobody(tmp_path, cataloguing):
+    none = Cataloguing(tmp_path, 0.0, Techniques())
+    local = a_run(tmp_path, investigation="local", visit="")
+    for which, run in ((none, a_run(tmp_path)), (cataloguing, local)):
+        assert [*which.opened(run, report_of(0)), *which.ended(run, report_of(0))] == []
+        which.check(run)
+    assert list(none.due(1000.0, {"r": Ranges.of([1])})) == []
+    none.close()
+
+
+def test_an_investigation_is_refused_only_where_it_is_known_to_be_missing(cataloguing, file, tmp_path):
+    cataloguing.check(a_run(tmp_path))
+    known = Investigations(file)
+    known.replace({("inv", "1"), ("inv", "2")}, wall_ns())
+    cataloguing.check(a_run(tmp_path))
+    with pytest.raises(RefusedError, match=r"no investigation 'inv' with visit '3'.*its visits are '1', '2'"):
+        cataloguing.check(a_run(tmp_path, visit="3"))
+    with pytest.raises(RefusedError, match=r"no investigation 'imv'.*--investigation local"):
+        cataloguing.check(a_run(tmp_path, investigation="imv"))
+    known.replace({("inv", "1")}, wall_ns() - FRESH_NS - 10**9)
+    cataloguing.check(a_run(tmp_path, visit="3"))
+    known.close()
+
+
+def test_a_run_that_grows_is_told_of_once_in_a_while(cataloguing):
+    def due(now, *blocks):
+        return list(cataloguing.due(now, {"r": Ranges.of(blocks)}))
+
+    assert due(0.0) == due(59.0, 1) == []
+    assert due(60.0, 1) == ["r"]
+    assert due(61.0, 1, 2) == due(119.0, 1, 2) == []
+    assert due(120.0, 1, 2) == ["r"]
+    assert due(500.0, 1, 2) == []
+
+
+def test_metadata_mean_what_the_technique_says_and_nothing_is_lost_without_it(tmp_path):
+    run = a_run(tmp_path, technique="lightsheet")
+    run = replace(run, plan=replace(run.plan, metadata={"sample": "fish 3", "sheet_thickness_um": 4.5}))
+    known = Techniques().for_catalogue(run)
+    assert (known.sample, known.technique_pid) == ("fish 3", "http://purl.obolibrary.org/obo/FBbi_00000369")
+    assert [value for _, units, value in known.parameters if units == "um"] == [4.5]
+    gone = Techniques().for_catalogue(replace(run, technique="taken away"))
+    assert gone.sample == "fish 3"
+    assert [(name, '"sheet_thickness_um": 4.5' in str(value)) for name, _, value in gone.parameters] == [
+        ("metadata", True)
+    ]
