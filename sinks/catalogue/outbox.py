@@ -13,7 +13,8 @@ from ..database import Database, Execute
 from .facts import RunFacts
 from .intent import Intent, Kind, superseded
 
-_COLUMNS = "seq, kind, facts, state, written_ns, due_ns, attempts, reason, remedy"
+#: What `entry_of` reads.
+ENTRY_COLUMNS = "seq, kind, facts, state, written_ns, due_ns, attempts, reason, remedy"
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Entry:
     state : str
         ``"queued"``, or ``"parked"``: it waits for a person.
     written_ns, due_ns : int
-        Wall clock: when it was written, and before when it is not tried again.
+        Wall clock: when it, or the first that it replaced, was written, and before when it is not tried again. A run
+        that grows while ICAT is away has been waiting since then, however often its entry is replaced.
     attempts : int
         Tries so far.
     reason, remedy : str
@@ -79,11 +81,15 @@ def write_intents(execute: Execute, intents: Sequence[Intent], now_ns: int) -> N
         Wall clock.
     """
     for intent in intents:
+        since_ns = now_ns
         for kind in superseded(intent.kind):
-            execute("DELETE FROM outbox WHERE run = ? AND kind = ?", (intent.facts.run, kind))
+            gone = execute(
+                "DELETE FROM outbox WHERE run = ? AND kind = ? RETURNING written_ns", (intent.facts.run, kind)
+            )
+            since_ns = min([since_ns, *(written_ns for (written_ns,) in gone)])
         execute(
             "INSERT INTO outbox (run, kind, facts, written_ns) VALUES (?, ?, ?, ?)",
-            (intent.facts.run, intent.kind, json.dumps(intent.facts.to_json()), now_ns),
+            (intent.facts.run, intent.kind, json.dumps(intent.facts.to_json()), since_ns),
         )
 
 
@@ -184,10 +190,10 @@ class Outbox:
             f"""UPDATE outbox SET leased_ns = ?, attempts = attempts + 1 WHERE seq = (
                 SELECT seq FROM outbox AS o WHERE state = 'queued' AND due_ns <= ? AND leased_ns <= ?
                 AND NOT EXISTS (SELECT 1 FROM outbox AS p WHERE p.run = o.run AND p.seq < o.seq)
-                ORDER BY due_ns, seq LIMIT 1) RETURNING {_COLUMNS}""",
+                ORDER BY due_ns, seq LIMIT 1) RETURNING {ENTRY_COLUMNS}""",
             (now_ns + lease_ns, now_ns, now_ns),
         )
-        return _entry(rows[0]) if rows else None
+        return entry_of(rows[0]) if rows else None
 
     def release(self) -> None:
         """End all leases: whoever held them is known to be gone."""
@@ -232,8 +238,10 @@ class Outbox:
 
     def entries(self, run: str = "") -> Sequence[Entry]:
         """Give what waits, oldest first; of one run or of all."""
-        rows = self._database.run("read", f"SELECT {_COLUMNS} FROM outbox WHERE ? IN ('', run) ORDER BY seq", (run,))
-        return [_entry(row) for row in rows]
+        rows = self._database.run(
+            "read", f"SELECT {ENTRY_COLUMNS} FROM outbox WHERE ? IN ('', run) ORDER BY seq", (run,)
+        )
+        return [entry_of(row) for row in rows]
 
     def registered(self, run: str) -> Registered | None:
         """Give what the catalogue is known to have of a run; None for nothing."""
@@ -248,7 +256,8 @@ class Outbox:
         return _facts(rows[0][0]) if rows else None
 
 
-def _entry(row: tuple[Any, ...]) -> Entry:
+def entry_of(row: tuple[Any, ...]) -> Entry:
+    """Make an entry of a row of `ENTRY_COLUMNS`."""
     seq, kind, facts, state, written_ns, due_ns, attempts, reason, remedy = row
     intent = Intent(cast("Kind", kind), _facts(facts))
     return Entry(seq, intent, state, written_ns, due_ns, attempts, reason, remedy)

@@ -113,6 +113,14 @@ def test_the_last_word_replaces_what_it_makes_needless(outbox):
     assert [kind for _, kind, _ in waiting(outbox)] == ["removed"]
 
 
+def test_what_replaces_an_entry_has_waited_for_as_long_as_it(outbox):
+    for now, kind in enumerate(("opened", "grown", "grown", "sealed"), 5):
+        outbox.write([Intent(kind, facts_of(0))], now)
+    assert [(e.intent.kind, e.written_ns) for e in outbox.entries()] == [("opened", 5), ("sealed", 6)]
+    outbox.write([Intent("sealed", facts_of(1))], 20)
+    assert outbox.entries(facts_of(1).run)[0].written_ns == 20
+
+
 def test_what_is_replaced_while_it_is_delivered_is_delivered_again(outbox):
     outbox.write([Intent("grown", facts_of(0, stored=1))], 1)
     claimed = outbox.claim(1, LEASE)
