@@ -129,6 +129,7 @@ def test_openapi_is_valid_and_covers_every_route(service) -> None:
         "/api/v1/runs/{run_id}",
         "/api/v1/runs/{run_id}/ledger",
         "/api/v1/runs/{run_id}/recipe",
+        "/api/v1/runs/{run_id}/metadata",
         "/api/v1/runs/{run_id}/projections/{which}",
         "/api/v1/status",
         "/api/v1/stages",
