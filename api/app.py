@@ -10,6 +10,7 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
+from .catalogue_watch import Catalogue
 from .feed import Feed, Runs
 from .routes.context import Context
 from .routes.data import data_routes
@@ -31,6 +32,7 @@ def create_app(
     now_ns: Callable[[], int] = time.time_ns,
     *,
     ingest: str = "",
+    catalogue: Catalogue | None = None,
 ) -> FastAPI:
     """Make the web application; it starts no thread and opens no file.
 
@@ -48,6 +50,8 @@ def create_app(
         Wall clock, nanoseconds.
     ingest : str
         Address that agents connect to, shown in the page's example command.
+    catalogue : Catalogue or None
+        How runs stand in the catalogue; None where none is set.
 
     Returns
     -------
@@ -63,7 +67,7 @@ def create_app(
         redirect_slashes=False,
         responses={422: {"model": Problem}},
     )
-    context = Context(feed, runs, data.resolve(), version, ingest, now_ns)
+    context = Context(feed, runs, data.resolve(), version, ingest, now_ns, catalogue=catalogue)
     add_problem_handlers(app)
     for routes in (health_routes, run_routes, preview_routes, event_routes, data_routes):
         app.include_router(routes(context))

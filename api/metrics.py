@@ -12,6 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from ..stream.report import STAGES, RunReport, ServiceReport, StageReport
 from ..stream.telemetry import BUCKETS_S
 from .alarms import ALARM, ALARMS, WARNING
+from .catalogue_watch import CATALOGUE_ALARMS
 from .feed import Feed
 from .verdict import seen, silent
 
@@ -98,7 +99,7 @@ def _verdict(report: ServiceReport | None, age_s: float | None) -> Metric:
 def _alarms(report: ServiceReport) -> Metric:
     levels = {alarm.name: ALARM if alarm.severity == "alarm" else WARNING for alarm in report.alarms}
     family = GaugeMetricFamily("octostream_alarm", "0: nothing, 1: a warning stands, 2: an alarm.", labels=["name"])
-    for name in ALARMS:
+    for name in (*ALARMS, *CATALOGUE_ALARMS):
         family.add_metric([name], levels.get(name, 0))
     return family
 

@@ -191,6 +191,7 @@ class Service:
             "copies": self._copies,
             "listen_fd": self._listener.fileno(),
             "ingest": self.ingest,
+            "catalogue": self.settings.catalogue is not None,
         }
 
 

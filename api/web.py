@@ -15,9 +15,10 @@ from ..stream.link import Poll, Subscriber, context
 from ..stream.preview import MAX_COPY_BYTES, read_copy
 from ..stream.report import ServiceReport
 from .app import create_app, server_config
+from .catalogue_watch import Catalogue, CatalogueWatch, Looking, with_catalogue
 from .child import on_signals, say
 from .feed import LatestFeed
-from .stored_runs import StoredRuns
+from .stored_runs import StoredRuns, registry_file
 
 
 class Listening:
@@ -29,10 +30,13 @@ class Listening:
         Address to listen at.
     feed : LatestFeed
         Where the newest goes.
+    catalogue : Catalogue or None
+        Whose warnings are added to those of the head; None where there is none.
     """
 
-    def __init__(self, copies: str, feed: LatestFeed) -> None:
+    def __init__(self, copies: str, feed: LatestFeed, catalogue: Catalogue | None = None) -> None:
         self._feed = feed
+        self._catalogue = catalogue
         self._stop = threading.Event()
         self._context = context()
         self._subscriber = Subscriber(self._context, copies, MAX_COPY_BYTES)
@@ -57,12 +61,12 @@ class Listening:
                 except WireError:  # a copy that cannot be read is as good as one that was missed
                     continue
                 if isinstance(copy, ServiceReport):
-                    self._feed.put_report(copy)
+                    self._feed.put_report(with_catalogue(copy, self._catalogue))
                 else:
                     self._feed.put_preview(copy)
 
 
-def serve_web(ready_fd: int, data: str, copies: str, listen_fd: int, ingest: str) -> None:
+def serve_web(ready_fd: int, data: str, copies: str, listen_fd: int, ingest: str, *, catalogue: bool = False) -> None:
     """Serve until SIGTERM.
 
     Parameters
@@ -77,12 +81,16 @@ def serve_web(ready_fd: int, data: str, copies: str, listen_fd: int, ingest: str
         Listening TCP socket, made by the parent so that it outlives this process.
     ingest : str
         Address of the tier, shown to people.
+    catalogue : bool
+        Whether a catalogue is set.
     """
     feed = LatestFeed()
     runs = StoredRuns(Path(data))
-    app = create_app(feed, runs, Path(data), __version__, ingest=ingest)
+    watch = CatalogueWatch(registry_file(Path(data))) if catalogue else None
+    app = create_app(feed, runs, Path(data), __version__, ingest=ingest, catalogue=watch)
     server = uvicorn.Server(server_config(app, *listener_address(listen_fd)))
-    listening = Listening(copies, feed)
+    looking = Looking(watch) if watch else None
+    listening = Listening(copies, feed, watch)
 
     def stop() -> None:
         server.should_exit = True
@@ -92,6 +100,8 @@ def serve_web(ready_fd: int, data: str, copies: str, listen_fd: int, ingest: str
     with socket.socket(fileno=listen_fd) as listener:
         server.run(sockets=[listener])
     listening.close()
+    if looking:
+        looking.close()
 
 
 def listener_address(listen_fd: int) -> tuple[str, int]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from starlette.exceptions import HTTPException
 
+from ...sinks.catalogue.standing import Standing
 from ...stream.report import RunReport, ServiceReport
+from ..catalogue_watch import Catalogue
 from ..feed import Feed, Runs
 from ..metrics import Viewers
 
@@ -36,6 +38,8 @@ class Context:
         Wall clock, nanoseconds.
     viewers : Viewers
         Counts of this process.
+    catalogue : Catalogue or None
+        How runs stand in the catalogue; None where none is set.
     """
 
     feed: Feed
@@ -45,6 +49,7 @@ class Context:
     ingest: str
     now_ns: Callable[[], int]
     viewers: Viewers = field(default_factory=Viewers)
+    catalogue: Catalogue | None = None
 
     def age_s(self, report: ServiceReport | None) -> float | None:
         """Give the age of a report, seconds, never negative; None for no report."""
@@ -64,6 +69,10 @@ class Context:
         """Give a run by id, or the one that records for ``live``; may read from disk."""
         actual = self.live() if run_id == LIVE else run_id
         return (self.reported(actual) or self.runs.get(actual)) if actual else None
+
+    def standings(self, runs: Sequence[RunReport]) -> Mapping[str, Standing]:
+        """Tell how runs stand in the catalogue, all at once; nothing where there is none. Reads from disk."""
+        return self.catalogue.standings({run.id: run.investigation for run in runs}) if self.catalogue else {}
 
     def find(self, run_id: str) -> RunReport:
         """Give a run, or answer 404 with what is wrong."""

@@ -10,7 +10,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from ..verdict import seen
 from .context import Context
-from .views import Stages, Status
+from .views import CatalogueView, Stages, Status
 
 #: No viewer gets numbers more often than this, seconds; people read slower.
 PACE_S = 0.2
@@ -59,6 +59,7 @@ def status(context: Context) -> Status:
     """Put together what a viewer must see now."""
     report = context.feed.report()
     verdict, reason = seen(report, context.age_s(report))
+    catalogue = context.catalogue
     return Status(
         verdict=verdict,
         reason=reason,
@@ -67,6 +68,7 @@ def status(context: Context) -> Status:
         live=context.live(),
         age_ms=_age_ms(context),
         time_to_full_s=report.time_to_full_s if report else None,
+        catalogue=CatalogueView.of(catalogue.state(), context.now_ns()) if catalogue else None,
         report=report,
     )
 

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Response
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
+from ..catalogue_metrics import CatalogueCollector
 from ..metrics import ReportCollector
 from ..verdict import silent
 from .context import Context
@@ -17,6 +18,8 @@ def health_routes(context: Context) -> APIRouter:
     router = APIRouter(tags=["health"])
     registry = CollectorRegistry()
     registry.register(ReportCollector(context.feed, context.viewers, context.version, context.now_ns))
+    if context.catalogue:
+        registry.register(CatalogueCollector(context.catalogue, context.now_ns))
 
     @router.get("/livez", summary="The process answers; touches nothing else")
     async def livez() -> Alive:

@@ -47,12 +47,14 @@ def run_routes(context: Context) -> APIRouter:
     ) -> RunPage:
         rows = list(context.runs.list(limit + 1, before))
         page = [context.reported(run.id) or run for run in rows[:limit]]
-        views = [RunView.of(run, context.data) for run in page]
+        stand = context.standings(page)
+        views = [RunView.of(run, context.data, stand.get(run.id)) for run in page]
         return RunPage(runs=views, next=page[-1].id if len(rows) > limit else None)
 
     @router.get("/{run_id}", summary="One run", responses=missing)
     def get_run(run_id: RunId) -> RunView:
-        return RunView.of(context.find(run_id), context.data)
+        run = context.find(run_id)
+        return RunView.of(run, context.data, context.standings([run]).get(run.id))
 
     @router.get("/{run_id}/ledger", summary="What became of every frame", responses=missing)
     def get_ledger(run_id: RunId) -> LedgerView:

@@ -10,9 +10,11 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, Field
 
+from ...sinks.catalogue.standing import Standing
 from ...sinks.names import data_folders
 from ...stream.ledger import Ledger
 from ...stream.report import RunReport, ServiceReport, StageReport, Verdict
+from ..catalogue_watch import CatalogueState
 
 
 class Problem(BaseModel):
@@ -34,6 +36,29 @@ class Readiness(BaseModel):
     reasons: list[str]
 
 
+class CatalogueView(BaseModel):
+    """What the catalogue is still to be told."""
+
+    queued: int = Field(description="entries that are tried")
+    parked: int = Field(description="entries that wait for a person")
+    oldest_pending_s: float | None = Field(description="how long the oldest of them has been waiting; null: none waits")
+    registered: int = Field(description="runs that the catalogue has")
+    changes: int = Field(description="grows whenever a run may stand otherwise than before")
+
+    @classmethod
+    def of(cls, state: CatalogueState, now_ns: int) -> CatalogueView:
+        """Make the view of what the web process saw last."""
+        pending = state.pending
+        oldest_s = None if pending.oldest_ns is None else max(0.0, (now_ns - pending.oldest_ns) / 1e9)
+        return cls(
+            queued=pending.queued,
+            parked=pending.parked,
+            oldest_pending_s=oldest_s,
+            registered=state.registered,
+            changes=state.changes,
+        )
+
+
 class Status(BaseModel):
     """The service as a viewer must see it now."""
 
@@ -44,6 +69,7 @@ class Status(BaseModel):
     live: str | None = Field(description="id of the newest run that is recording")
     age_ms: float | None = Field(description="age of the report; null if the head was never heard")
     time_to_full_s: float | None = Field(description="seconds until the disk reaches its reserve; null: not filling")
+    catalogue: CatalogueView | None = Field(description="what it is still to be told; null where none is set")
     report: ServiceReport | None = Field(description="the last report, however old")
 
 
@@ -64,17 +90,20 @@ class RunView(RunReport):
         Path of the store under this server, ``/data/…``; empty if the store lies elsewhere.
     compression : float or None
         Raw bytes per stored byte.
+    catalogue : Standing or None
+        How it stands in the catalogue; None where none is set.
     """
 
     data_url: str = ""
     compression: float | None = None
+    catalogue: Standing | None = None
 
     @classmethod
-    def of(cls, run: RunReport, data: Path) -> RunView:
+    def of(cls, run: RunReport, data: Path, catalogue: Standing | None = None) -> RunView:
         """Add what a reader needs to a run."""
         plain = {f.name: getattr(run, f.name) for f in fields(RunReport)}
         ratio = run.raw_bytes / run.stored_bytes if run.stored_bytes else None
-        return cls(**plain, data_url=_data_url(run.store, data), compression=ratio)
+        return cls(**plain, data_url=_data_url(run.store, data), compression=ratio, catalogue=catalogue)
 
 
 def _data_url(store: str, data: Path) -> str:

@@ -15,11 +15,16 @@ import numpy as np
 import pytest
 import uvicorn
 from octostream.api.app import create_app, server_config
+from octostream.api.catalogue_watch import CatalogueWatch, Looking
 from octostream.api.feed import LatestFeed
+from octostream.sinks.catalogue.intent import Intent, Kind
+from octostream.sinks.catalogue.outbox import Entry, Outbox, Registered
+from octostream.sinks.registry import Registry
 from octostream.stream.ledger import Ledger
 from octostream.stream.model import Loss
 from octostream.stream.ranges import Ranges
 from octostream.stream.report import PreviewFrame, RunReport, ServiceReport, StageReport, WorkerReport
+from octostream.tests.sinks.catalogue.facts import facts_of
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 STAGE_NAMES = ("acquire", "send", "receive", "reduce", "write", "publish")
@@ -149,6 +154,15 @@ class Service:
     data: Path
     port: int
     http: httpx.Client
+    switch: Switch
+    catalogue: CatalogueWatch | None = None
+
+    def use(self, catalogue: CatalogueWatch) -> None:
+        """Have a catalogue from now on."""
+        self.catalogue = catalogue
+        self.switch.app = create_app(
+            self.feed, self.runs, self.data, "0.1.0", ingest="tcp://127.0.0.1:5555", catalogue=catalogue
+        )
 
     @property
     def url(self) -> str:
@@ -220,7 +234,52 @@ def service(server: tuple[Switch, int], client: httpx.Client, data: Path) -> Ser
     switch, port = server
     feed, runs = LatestFeed(), FakeRuns()
     switch.app = create_app(feed, runs, data, "0.1.0", ingest="tcp://127.0.0.1:5555")
-    return Service(feed, runs, data, port, client)
+    return Service(feed, runs, data, port, client, switch)
+
+
+@dataclass
+class CatalogueSide:
+    """What the head and the deliverer write for the catalogue."""
+
+    outbox: Outbox
+
+    def told(self, run: RunReport, kind: Kind = "opened", ago_s: float = 0.0) -> None:
+        """Write that the catalogue is to be told of a run."""
+        facts = facts_of(run=run.id, name=run.name, investigation=run.investigation)
+        self.outbox.write([Intent(kind, facts)], time.time_ns() - int(ago_s * 1e9))
+
+    def delivered(self, lag_s: float | None = None, **datasets: int) -> None:
+        """Have the next entry delivered; with a lag the run is complete."""
+        entry = self.claimed()
+        self.outbox.delivered(entry, Registered(datasets, lag_s is not None, time.time_ns(), lag_s))
+
+    def parked(self, why: str, remedy: str) -> None:
+        """Have the next entry parked."""
+        self.outbox.park(self.claimed().seq, why, remedy)
+
+    def failed(self, why: str, again_in_s: float) -> None:
+        """Have the next entry fail."""
+        self.outbox.again(self.claimed(), time.time_ns() + int(again_in_s * 1e9), why)
+
+    def claimed(self) -> Entry:
+        entry = self.outbox.claim(time.time_ns(), 10**10)
+        assert entry is not None
+        return entry
+
+
+@pytest.fixture
+def catalogue(service: Service) -> Iterator[CatalogueSide]:
+    """A catalogue of the service, and who writes for it; the service looks at once at whatever changes."""
+    file = service.data / ".octostream" / "runs.sqlite"
+    file.parent.mkdir()
+    Registry(file).close()
+    watch = CatalogueWatch(file)
+    looking = Looking(watch)
+    service.use(watch)
+    outbox = Outbox(file)
+    yield CatalogueSide(outbox)
+    outbox.close()
+    looking.close()
 
 
 def wait_for(true: Callable[[], object], seconds: float = 10.0) -> None:

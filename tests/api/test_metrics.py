@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+from octostream.api.catalogue_watch import LAGS_S
 from octostream.api.feed import LatestFeed
 from octostream.api.metrics import BUCKETS_S, STAGES, ReportCollector, Viewers
 from octostream.stream.report import Alarm, ServiceReport
@@ -94,6 +95,44 @@ def test_a_silent_head_is_not_ready_and_has_no_data(make, data) -> None:
 def test_no_label_grows_with_the_runs(make, data) -> None:
     labels = {tuple(sorted(s.labels)) for s in scrape(make["report"](make["run"](data)))}
     assert labels == {(), ("version",), ("verdict",), ("name",), ("stage",), ("le", "stage"), ("quantile", "until")}
+
+
+def test_the_catalogue_is_told_of_where_there_is_one(service, make, data, catalogue) -> None:
+    def samples() -> list[Sample]:
+        text = service.http.get(f"{service.url}/metrics").text
+        return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+
+    def until(registered: int, parked: int) -> list[Sample]:
+        def shown() -> bool:
+            seen = samples()
+            told = value(seen, "catalogue_registered_runs"), value(seen, "catalogue_entries", state="parked")
+            return told == (registered, parked)
+
+        make["wait"](shown)
+        return samples()
+
+    make["wait"](lambda: service.catalogue.state().changes)
+    runs = [make["run"](data, f"r-{n}", investigation="inv") for n in range(5)]
+    for run in runs:
+        catalogue.told(run, "sealed", ago_s=100)
+    for lag_s in (0.25, 0.3, 100_000):
+        catalogue.delivered(lag_s, reduced=1)
+    catalogue.parked("no such visit", "create it")
+    seen = until(3, 1)
+    assert value(seen, "catalogue_entries", state="queued") == 1
+    assert value(seen, "catalogue_oldest_pending_seconds") == pytest.approx(100, abs=30)
+    buckets = [(s.labels["le"], s.value) for s in seen if s.name == "octostream_catalogue_lag_seconds_bucket"]
+    assert [float(bound) for bound, _ in buckets] == [*LAGS_S, math.inf]
+    assert [count for _, count in buckets] == [0, 1, *[2] * 9, 3]
+    assert value(seen, "catalogue_lag_seconds_count") == 3
+    assert value(seen, "catalogue_lag_seconds_sum") == pytest.approx(100_000.55)
+    catalogue.outbox.retry()
+    for _ in range(2):
+        catalogue.delivered(0.2, reduced=1)
+    seen = until(5, 0)
+    assert value(seen, "catalogue_oldest_pending_seconds") == 0
+    assert value(seen, "catalogue_lag_seconds_bucket", le="0.25") == 3
+    assert not any("inv" in label for s in seen for label in s.labels.values())
 
 
 def test_the_route_serves_prometheus_text(service, make, data) -> None:

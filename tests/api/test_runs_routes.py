@@ -52,6 +52,48 @@ def test_a_run_says_where_it_can_be_read_and_how_much_it_shrank(service, make, d
     assert (run["visit"], deeper["data_url"]) == ("", "")
 
 
+def test_runs_say_how_they_stand_in_the_catalogue(service, make, data, catalogue) -> None:
+    runs = [make["run"](data, f"r-{n}", investigation="inv") for n in range(4)]
+    service.runs.rows = [*runs, make["run"](data, "r-local")]
+    for run in runs[:3]:
+        catalogue.told(run)
+    catalogue.delivered(0.25, reduced=7, raw=8)
+    catalogue.parked("no such visit", "create it")
+    catalogue.failed("no answer", 600)
+    told = {run["id"]: run["catalogue"] for run in service.http.get(f"{service.url}/api/v1/runs").json()["runs"]}
+    assert [told[f"r-{n}"]["state"] for n in (0, 1, 2, 3, "local")] == [
+        "complete",
+        "parked",
+        "queued",
+        "local",
+        "local",
+    ]
+    assert (told["r-0"]["datasets"], told["r-0"]["lag_s"]) == ({"reduced": 7, "raw": 8}, 0.25)
+    assert (told["r-1"]["why"], told["r-1"]["remedy"], told["r-1"]["next_try_ns"]) == (
+        "no such visit",
+        "create it",
+        None,
+    )
+    assert told["r-2"]["next_try_ns"] > 600e9
+    assert service.http.get(f"{service.url}/api/v1/runs/r-1").json()["catalogue"] == told["r-1"]
+
+
+def test_a_page_of_runs_is_looked_up_at_once(service, make, data, catalogue, monkeypatch) -> None:
+    service.runs.rows = [make["run"](data, f"r-{n:03}") for n in range(199, -1, -1)]
+    asked, standings = [], service.catalogue.standings
+    monkeypatch.setattr(service.catalogue, "standings", lambda runs: asked.append(runs) or standings(runs))
+    page = service.http.get(f"{service.url}/api/v1/runs?limit=100").json()["runs"]
+    assert [(len(runs), len(page)) for runs in asked] == [(100, 100)]
+
+
+def test_without_a_catalogue_nothing_is_said_of_it(service, make, data) -> None:
+    service.runs.rows = [make["run"](data)]
+    assert service.http.get(f"{service.url}/api/v1/runs").json()["runs"][0]["catalogue"] is None
+    assert service.http.get(f"{service.url}/api/v1/runs/r-0001").json()["catalogue"] is None
+    assert service.http.get(f"{service.url}/api/v1/status").json()["catalogue"] is None
+    assert "octostream_catalogue" not in service.http.get(f"{service.url}/metrics").text
+
+
 def test_the_ledger_names_every_range(service, make, data) -> None:
     service.runs.rows = [make["run"](data)]
     assert service.http.get(f"{service.url}/api/v1/runs/r-0001/ledger").json() == {

@@ -3,12 +3,15 @@
 import re
 import struct
 from pathlib import Path
+from typing import get_args
 
 from octostream.api.app import create_app
 from octostream.api.feed import LatestFeed
 from octostream.api.metrics import VERDICTS
 from octostream.api.routes.preview import HEADER, MAX_VIEWERS
+from octostream.api.routes.views import CatalogueView
 from octostream.api.stored_runs import StoredRuns
+from octostream.sinks.catalogue.standing import Standing, State
 
 from .conftest import ROOT, codes, table
 
@@ -31,6 +34,14 @@ def test_every_route_is_in_the_table(tmp_path):
 
 def test_every_verdict_is_explained():
     assert {word for word, _ in table(PAGE, "word")} == set(VERDICTS)
+
+
+def test_every_field_of_a_run_in_the_catalogue_is_explained():
+    assert {name for cell, _ in table(PAGE, "field") for name in codes(cell)} == set(Standing.__dataclass_fields__)
+    ((states, _),) = [(text, cell) for cell, text in table(PAGE, "field") if codes(cell) == ["state"]]
+    assert set(codes(states)) == set(get_args(State))
+    text = " ".join(PAGE.read_text().split())
+    assert all(f"`{name}`" in text for name in CatalogueView.model_fields)
 
 
 def test_layout_of_live_pixels():

@@ -7,6 +7,8 @@ import tomllib
 import pytest
 import yaml
 from octostream.api.alarms import ALARM_FILL, ALARMS, CALM_FILL, FALL_S, FREE_FILL, RISE_S, WARN_FILL
+from octostream.api.catalogue_metrics import CatalogueCollector
+from octostream.api.catalogue_watch import CATALOGUE_ALARMS, LATE_NS, CatalogueState
 from octostream.api.feed import LatestFeed
 from octostream.api.metrics import STAGES, ReportCollector, Viewers
 from octostream.api.settings import Settings
@@ -20,8 +22,19 @@ DOCKER = ROOT / "docker"
 OWN = {"up"}
 
 
+class Still:
+    """A catalogue of which nobody has heard anything."""
+
+    def state(self):
+        return CatalogueState()
+
+    def standings(self, investigations):
+        raise AssertionError
+
+
 def families():
-    return list(ReportCollector(LatestFeed(), Viewers(), "0", lambda: 0).collect())
+    always = ReportCollector(LatestFeed(), Viewers(), "0", lambda: 0).collect()
+    return [*always, *CatalogueCollector(Still(), lambda: 0).collect()]
 
 
 def series():
@@ -54,8 +67,9 @@ def test_metrics_table():
 
 def test_alarms_table():
     documented = [codes(row[0])[0] for row in table(PAGE, "alarm")]
-    assert documented == list(ALARMS)
+    assert documented == [*ALARMS, *CATALOGUE_ALARMS]
     text = " ".join(PAGE.read_text().split())
+    assert f"for more than {LATE_NS / 60e9:g} min" in text
     assert f"over {WARN_FILL:.0%} (warning) or {ALARM_FILL:.0%} (alarm)".replace("%", " %") in text
     assert f"full for {RISE_S:g} s" in text
     assert (
