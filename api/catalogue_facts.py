@@ -10,6 +10,7 @@ from ..sinks.runfile import read_run
 from ..stream.errors import StoreError
 from ..stream.report import RunReport
 from .cataloguing import Cataloguing
+from .described import Techniques
 
 
 class FactsOfStores:
@@ -19,6 +20,8 @@ class FactsOfStores:
     ----------
     data : Path
         The directory, resolved.
+    techniques : Techniques
+        Say what metadata mean.
 
     Raises
     ------
@@ -26,8 +29,8 @@ class FactsOfStores:
         The registry cannot be used.
     """
 
-    def __init__(self, data: Path) -> None:
-        self._cataloguing = Cataloguing(data, 1.0)  # the interval is of no matter: nothing grows here
+    def __init__(self, data: Path, techniques: Techniques) -> None:
+        self._cataloguing = Cataloguing(data, 1.0, techniques)  # the interval is of no matter: nothing grows here
 
     def close(self) -> None:
         """Let go of what is held."""

@@ -13,6 +13,7 @@ from ...sinks.catalogue.settings import read_credentials
 from ...stream.clock import wall_ns
 from ..catalogue_facts import FactsOfStores
 from ..catalogue_files import catalogue_settings, open_files
+from ..described import Techniques
 from ..output import say_json
 from ..settings import Settings
 from .catalogue_options import Config, Data, Json, plain_console
@@ -38,10 +39,11 @@ def command(
     settings = Settings.load(config, {"data": data})
     where = catalogue_settings(settings)
     credentials = read_credentials(where)
+    techniques = Techniques(settings.techniques, settings.technique)
     console, done = plain_console(), list[Reconciled]()
     with (
         open_files(settings) as files,
-        closing(FactsOfStores(files.data)) as facts,
+        closing(FactsOfStores(files.data, techniques)) as facts,
         reached(where, credentials) as client,
     ):
         lookup = Lookup(client, where.facility)
