@@ -37,10 +37,12 @@ class FactsOfStores:
         self._cataloguing.close()
 
     def of(self, report: RunReport) -> RunFacts | None:
-        """Give the facts of a run as the service would have told them; None where there is no store any more."""
+        """Give the facts of a run as the service would have told them; None without a store or a place there."""
         try:
             stored = read_run(Path(report.store))
         except StoreError:
             return None
         intents = self._cataloguing.grown(stored.run, report)
+        if not intents:  # the catalogue is told nothing of such runs
+            return None
         return replace(intents[0].facts, software=stored.software.get("octostream", intents[0].facts.software))

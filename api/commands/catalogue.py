@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 
 from ...sinks.catalogue.overview import Listed, Overview, overview
+from ...sinks.catalogue.owner_notes import OwnerNotes
 from ...stream.clock import wall_ns
 from ...stream.errors import OctostreamError, UsageError
 from ..catalogue_files import open_files
 from ..output import say_json
 from ..settings import Settings
 from ..stored_runs import registry_file
-from . import catalogue_check, catalogue_reconcile
+from . import catalogue_check, catalogue_owners, catalogue_reconcile
 from .catalogue_options import Config, Data, Json, plain_console
 
 NAME = "catalogue"
@@ -25,7 +26,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-for module in (catalogue_check, catalogue_reconcile):
+for module in (catalogue_check, catalogue_reconcile, catalogue_owners):
     app.command(module.NAME)(module.command)
 
 
@@ -39,12 +40,14 @@ def status(
 ) -> None:
     """Show how runs stand in the catalogue; exit 1 where something waits for a person."""
     settings = Settings.load(config, {"data": data})
-    seen, where = Overview(0, 0, None, ()), settings.catalogue
+    seen, where, notes = Overview(0, 0, None, ()), settings.catalogue, {}
     if run or registry_file(settings.data).is_file():  # else no service ever ran here, and there is nothing to see
         with open_files(settings) as files:
             if run:
                 files.check_run(run)
             seen = overview(files.registry, files.outbox, limit, run)
+            notes = OwnerNotes(files.registry.path).read()
+    owners = {listed.run: notes[listed.run] for listed in seen.runs if listed.run in notes}
     oldest_s = None if seen.oldest_ns is None else max(0.0, (wall_ns() - seen.oldest_ns) / 1e9)
     if as_json:
         say_json(
@@ -54,6 +57,7 @@ def status(
                 "parked": seen.parked,
                 "oldest_pending_s": oldest_s,
                 "runs": [listed.to_json() for listed in seen.runs],
+                "owners": owners,
             }
         )
     else:
@@ -61,6 +65,8 @@ def status(
         console.print(f"ICAT {where.url}, facility {where.facility}" if where else "local registry only", markup=False)
         for line in status_lines(seen, oldest_s, wall_ns(), told=where is not None):
             console.print(line, markup=False)
+        for id_, why in owners.items():
+            console.print(f"owners     {id_}  {why} (octostream catalogue owners {id_})", markup=False, style="yellow")
     if seen.parked:
         raise typer.Exit(1)
 

@@ -11,6 +11,7 @@ import structlog
 
 from ...stream.clock import monotonic_s, wall_ns
 from .failures import Failure, judge
+from .intent import Intent
 from .lookup import Lookup
 from .outbox import Entry, Outbox, Registered
 from .registration import Registration
@@ -70,6 +71,8 @@ class Deliverer:
         Wall clock, and a clock that only goes forward.
     chance : random.Random
         Of the pauses.
+    delivered : callable
+        Called with each intent that ICAT has; it must return at once.
     """
 
     outbox: Outbox
@@ -78,6 +81,7 @@ class Deliverer:
     now_ns: Callable[[], int] = wall_ns
     now_s: Callable[[], float] = monotonic_s
     chance: random.Random = field(default_factory=random.Random)
+    delivered: Callable[[Intent], None] = lambda _: None
 
     def __post_init__(self) -> None:
         self._weather = Weather(self.chance)
@@ -143,6 +147,7 @@ class Deliverer:
         self._weather.answered()
         self.outbox.delivered(entry, registered)
         log.info("told the catalogue", run=entry.intent.facts.run, what=entry.intent.kind)
+        self.delivered(entry.intent)
 
     def _failed(self, entry: Entry, failure: Failure) -> None:
         run = entry.intent.facts.run

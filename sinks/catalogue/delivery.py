@@ -12,14 +12,21 @@ from ...stream.errors import StoreError
 from .connection import Connection
 from .deliverer import Deliverer
 from .failures import judge
+from .intent import Intent
 from .investigations import Investigations, investigations_of
 from .outbox import Outbox
+from .owner_notes import OwnerNotes
+from .owners import Owners
 from .settings import CatalogueSettings, Credentials
 
 #: The outbox is looked at this often, seconds: a run must be complete within a second of its last frame.
 LOOK_S = 0.05
 #: The session is kept, and the investigations are asked for, this often, seconds.
 KEEP_S = 60.0
+#: When the owners of the data of a run are set: when it is there, and when it is over.
+OWNED_AT = ("opened", "sealed", "failed")
+#: Owner commands that are under way when the service ends have so long, seconds.
+OWNERS_S = 2.0
 #: Pause after a failure of the disk, seconds.
 DISK_S = 2.0
 
@@ -46,7 +53,10 @@ class Delivery:
         self._outbox = Outbox(path)
         self._investigations = Investigations(path)
         self._connection = Connection(settings, credentials)
-        self._deliverer = Deliverer(self._outbox, self._connection, settings)
+        self._owners: Owners | None = None
+        if settings.owner_command:
+            self._owners = Owners(settings, Connection(settings, credentials), OwnerNotes(path))
+        self._deliverer = Deliverer(self._outbox, self._connection, settings, delivered=self._delivered)
         self._stopping = threading.Event()
         self._keep_at = 0.0
 
@@ -75,8 +85,14 @@ class Delivery:
                     log.error("the outbox cannot be used", why=str(error))
                     self._stopping.wait(DISK_S)
         finally:
+            if self._owners is not None:
+                self._owners.finish(OWNERS_S)
             self._outbox.close()
             self._investigations.close()
+
+    def _delivered(self, intent: Intent) -> None:
+        if self._owners is not None and intent.kind in OWNED_AT:
+            self._owners.look_after(intent.facts)
 
     def _turn(self) -> None:
         version = self._outbox.version()

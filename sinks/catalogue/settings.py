@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ...stream.errors import UsageError
+from .owner_command import PLACEHOLDERS, unknown_placeholders
 
 USERNAME_VARIABLE = "OCTOSTREAM_ICAT_USERNAME"
 PASSWORD_VARIABLE = "OCTOSTREAM_ICAT_PASSWORD"
@@ -37,6 +38,22 @@ class CatalogueSettings(BaseModel):
     timeout_s: float = Field(20.0, gt=0, le=600, description="An answer that takes longer is given up, and asked for.")
     grown_s: float = Field(60.0, ge=1, description="A run that grows is brought up to date this often.")
     check_certificate: bool = Field(True, description="Whether the server must prove who it is.")
+
+    owner_command: tuple[str, ...] = Field(
+        (),
+        description="Program and arguments that hand the data of a run to the users of its investigation; see "
+        "docs/icat.md for what may stand in braces. Nothing is run where none is set.",
+    )
+    owner_s: float = Field(60.0, gt=0, le=3600, description="An owner_command that takes longer is killed.")
+
+    @field_validator("owner_command")
+    @classmethod
+    def _owner_command(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := unknown_placeholders(value):
+            raise ValueError(
+                f"{{{unknown[0]}}} means nothing: there are {', '.join(map('{{{}}}'.format, PLACEHOLDERS))}"
+            )
+        return value
 
     @field_validator("url")
     @classmethod

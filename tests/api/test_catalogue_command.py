@@ -6,6 +6,7 @@ import pytest
 from octostream.api.cli import app
 from octostream.sinks.catalogue.intent import Intent
 from octostream.sinks.catalogue.outbox import Outbox, Registered
+from octostream.sinks.catalogue.owner_notes import OwnerNotes
 from octostream.sinks.catalogue.standing import UNTOLD
 from octostream.sinks.registry import Registry
 from octostream.stream.errors import OctostreamError, UsageError
@@ -55,7 +56,7 @@ def test_without_a_catalogue_there_is_the_local_registry_only(data):
     said = catalogue("status", "--data", data, "--json")
     assert said.exit_code == 0
     assert json.loads(said.stdout) == {
-        "catalogue": None, "queued": 0, "parked": 0, "oldest_pending_s": None, "runs": []
+        "catalogue": None, "queued": 0, "parked": 0, "oldest_pending_s": None, "runs": [], "owners": {}
     }  # fmt: skip
 
 
@@ -95,6 +96,17 @@ def test_a_program_gets_the_same(some, data, config):
     assert (runs["run0"]["status"], runs["run3"]["status"]) == ("removed", "recording")
     assert (runs["run1"]["why"], runs["run1"]["next_try_ns"]) == ("no such visit", None)
     assert runs["run2"]["next_try_ns"] == 2**62
+
+
+def test_whose_data_have_no_owner_yet_is_told(some, data):
+    notes = OwnerNotes(data / ".octostream/runs.sqlite")
+    notes.note(facts_of(2).run, "setfacl ended with code 1")
+    notes.note("another", "gone")
+    assert "owners     " + facts_of(2).run in catalogue("status", "--data", data).stdout
+    told = json.loads(catalogue("status", "--data", data, "--json").stdout)
+    assert told["owners"] == {facts_of(2).run: "setfacl ended with code 1"}
+    notes.note(facts_of(2).run, "")
+    assert json.loads(catalogue("status", "--data", data, "--json").stdout)["owners"] == {}
 
 
 def test_one_run_is_asked_for_by_its_id(some, data):

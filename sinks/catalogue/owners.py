@@ -1,0 +1,138 @@
+"""Handing the data of runs to the people of their investigations, beside the deliverer and never in its way."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+
+import structlog
+
+from ...stream.errors import OctostreamError
+from .connection import Connection
+from .facts import RunFacts
+from .failures import judge
+from .lookup import Lookup
+from .owner_command import OwnerCommand, owner_command
+from .owner_notes import OwnerNotes
+from .settings import PASSWORD_VARIABLE, USERNAME_VARIABLE, CatalogueSettings
+
+#: Runs that wait for their command; more are left to `octostream catalogue owners`.
+WAITING = 1000
+_LONGEST_WHY = 500
+
+log = structlog.get_logger()
+
+
+def users_of(lookup: Lookup, facts: RunFacts) -> Sequence[str]:
+    """Ask ICAT for the users of a run's investigation, each once, by name.
+
+    Raises
+    ------
+    Exception
+        As `Registration.deliver`.
+    """
+    investigation = lookup.investigation(facts.investigation, facts.visit)
+    found = lookup.client.search(
+        f"SELECT o FROM InvestigationUser o JOIN o.investigation AS i WHERE i.id = {investigation.id} INCLUDE o.user"
+    )
+    return sorted({str(link.user.name) for link in found if link.user is not None})
+
+
+def run_owner_command(command: OwnerCommand, timeout_s: float) -> str:
+    """Run a command without a shell; gives why it failed, or nothing.
+
+    It does not see who octostream logs in as. After the time given it is killed, with all that it started.
+    """
+    if not command.arguments:
+        return "ICAT names no user of the investigation that the account may see"
+    environment = {k: v for k, v in os.environ.items() if k not in (USERNAME_VARIABLE, PASSWORD_VARIABLE)}
+    with tempfile.TemporaryFile() as said:
+        try:
+            process = subprocess.Popen(
+                command.arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=said,
+                env=environment,
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:  # not there, not to be executed, an argument that no program can have
+            return f"{command.arguments[0]} cannot be run: {error}"
+        try:
+            code = process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return f"{command.arguments[0]} did not end within {timeout_s:g} s"
+        finally:
+            with suppress(ProcessLookupError):  # it has ended, and so has all that it started
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        if code == 0:
+            return f"left out: {', '.join(map(ascii, command.left_out))}" if command.left_out else ""
+        said.seek(0)
+        last = said.read()[-_LONGEST_WHY:].decode(errors="replace").strip().splitlines()[-1:]
+        return f"{command.arguments[0]} ended with code {code}" + (f": {last[0]}" if last else "")
+
+
+class Owners:
+    """Runs the command for one run after the other, in a thread and with a connection of its own.
+
+    Parameters
+    ----------
+    settings : CatalogueSettings
+    connection : Connection
+        Nobody else's.
+    notes : OwnerNotes
+    """
+
+    def __init__(self, settings: CatalogueSettings, connection: Connection, notes: OwnerNotes) -> None:
+        self._settings = settings
+        self._connection = connection
+        self._notes = notes
+        self._waiting: queue.Queue[RunFacts | None] = queue.Queue(WAITING)
+        self._thread = threading.Thread(target=self._work, name="owners", daemon=True)
+        self._thread.start()
+
+    def look_after(self, facts: RunFacts) -> None:
+        """Have the command run for a run soon; returns at once."""
+        try:
+            self._waiting.put_nowait(facts)
+        except queue.Full:
+            log.warning("too many runs wait for owner_command", run=facts.run, remedy="octostream catalogue owners RUN")
+
+    def finish(self, timeout_s: float) -> None:
+        """Wait, at most so long, until what waits is done."""
+        with suppress(queue.Full):
+            self._waiting.put(None, timeout=timeout_s)
+        self._thread.join(timeout_s)
+
+    def _work(self) -> None:
+        while (facts := self._waiting.get()) is not None:
+            why = self._hand_over(facts)
+            if why:
+                log.warning("the owners of a run's data are not as they should be", run=facts.run, why=why)
+            with suppress(OctostreamError, OSError):  # the log has it
+                self._notes.note(facts.run, why)
+
+    def _hand_over(self, facts: RunFacts) -> str:
+        try:
+            users = self._users(facts)
+        except Exception as error:  # noqa: BLE001 - whatever happens is no reason to end
+            return judge(error, 1).reason
+        return run_owner_command(owner_command(self._settings.owner_command, facts, users), self._settings.owner_s)
+
+    def _users(self, facts: RunFacts) -> Sequence[str]:
+        """Ask for the users; where the session has ended meanwhile, begin another and ask again."""
+        lookup = Lookup(self._connection.client(), self._settings.facility)
+        try:
+            return users_of(lookup, facts)
+        except Exception as error:
+            if judge(error, 1).kind != "login":
+                raise
+        self._connection.login()
+        return users_of(lookup, facts)

@@ -1,0 +1,169 @@
+"""Handing the data of runs over: the command as it is run, and what happens where it fails."""
+
+import json
+import sys
+import threading
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from octostream.sinks.catalogue.delivery import Delivery
+from octostream.sinks.catalogue.intent import Intent
+from octostream.sinks.catalogue.lookup import Lookup
+from octostream.sinks.catalogue.owner_command import owner_command
+from octostream.sinks.catalogue.owner_notes import OwnerNotes
+from octostream.sinks.catalogue.owners import Owners, run_owner_command, users_of
+from octostream.sinks.catalogue.settings import PASSWORD_VARIABLE, USERNAME_VARIABLE, CatalogueSettings, Credentials
+from octostream.tests.icat_server.seed import FACILITY, PASSWORDS, PROPOSAL
+from pydantic import ValidationError
+
+from .facts import facts_of
+
+FACTS = facts_of(0, investigation=PROPOSAL, visit="1", instrument="")
+TEMPLATE = ("setfacl", "-R", "--modify=u:{users}:rX", "--", "{store}")
+RECORD = (
+    "import json, os, sys; f = open(sys.argv[1], 'a'); "
+    "f.write(json.dumps([sys.argv[2:], sorted(k for k in os.environ if 'ICAT' in k)]) + chr(10))"
+)
+
+
+def test_the_argument_with_users_is_repeated_once_a_user():
+    filled = owner_command(TEMPLATE, FACTS, ["db/alice", "simple/bob", "ldap/alice", "carol"])
+    users = [f"--modify=u:{login}:rX" for login in ("alice", "bob", "carol")]
+    assert filled.arguments == ("setfacl", "-R", *users, "--", FACTS.store)
+    assert filled.left_out == ()
+
+
+def test_without_users_there_is_nothing_to_run_where_users_are_named():
+    assert owner_command(TEMPLATE, FACTS, []).arguments == ()
+    assert owner_command(("own", "{investigation}/{visit}"), FACTS, []).arguments == ("own", f"{PROPOSAL}/1")
+
+
+@pytest.mark.parametrize("login", ["-rf", "a:rwx,u:eve", "a,b", "", "a\nb", "a\0b", "a/../b", "\x1b[2J"])
+def test_what_the_command_could_take_for_something_else_is_left_out(login):
+    filled = owner_command(TEMPLATE, FACTS, ["db/" + login, "db/alice"])
+    assert filled.left_out == (login,)
+    assert [a for a in filled.arguments if a.startswith("--modify")] == ["--modify=u:alice:rX"]
+
+
+@given(st.lists(st.text(max_size=20), max_size=5), st.text(max_size=20))
+def test_every_name_stays_one_argument(users, name):
+    facts = facts_of(0, name=name, store="{users}{run}")
+    filled = owner_command(("own", "{users}", "{name}", "{store}"), facts, ["db/" + user for user in users])
+    kept = [u for u in dict.fromkeys(users) if u not in filled.left_out]
+    assert filled.arguments == (("own", *kept, name, "{users}{run}") if kept else ())
+
+
+def test_a_template_that_names_what_nobody_knows_is_refused():
+    known = {"url": "https://icat.example.org", "facility": "F"}
+    assert CatalogueSettings(**known, owner_command=TEMPLATE).owner_command == TEMPLATE
+    with pytest.raises(ValidationError, match="means nothing"):
+        CatalogueSettings(**known, owner_command=("chown", "{user}"))
+
+
+HOSTILE = ("alice smith", "$(touch x)", "`id`", "; rm -rf ~", "o'brien", '"', "*", "ü")
+
+
+@pytest.fixture
+def recorder(tmp_path):
+    """Gives a template that records its arguments, and what was recorded."""
+    file = tmp_path / "told"
+    return (sys.executable, "-c", RECORD, str(file)), lambda: [
+        json.loads(line) for line in (file.read_text().splitlines() if file.exists() else ())
+    ]
+
+
+def test_hostile_names_arrive_as_they_are_and_no_secret_does(recorder, monkeypatch):
+    monkeypatch.setenv(USERNAME_VARIABLE, "ingester")
+    monkeypatch.setenv(PASSWORD_VARIABLE, "secret")
+    command, recorded = recorder
+    filled = owner_command((*command, "{users}", "{store}"), FACTS, HOSTILE)
+    assert run_owner_command(filled, 60) == ""
+    assert recorded() == [[[*HOSTILE, FACTS.store], []]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("/no/such/program",), "/no/such/program cannot be run: "),
+        (
+            (sys.executable, "-c", "import sys; print('no such user', file=sys.stderr); sys.exit(3)"),
+            "code 3: no such u",
+        ),
+        ((sys.executable, "-c", "import threading; threading.Event().wait()"), "did not end within 1 s"),
+    ],
+)
+def test_a_command_that_fails_says_why(arguments, why):
+    assert why in run_owner_command(owner_command(arguments, FACTS, []), 1)
+
+
+def test_users_are_those_of_the_investigation_and_visit(connection, ready):
+    lookup = Lookup(connection.client(), FACILITY)
+    assert users_of(lookup, FACTS) == ["simple/alice"]
+    assert users_of(lookup, facts_of(1, investigation=PROPOSAL, visit="2")) == ["simple/bob"]
+
+
+@pytest.fixture
+def owners(settings, connection, tmp_path):
+    made = []
+
+    def start(command, **changes):
+        told = settings.model_copy(update={"owner_command": command, **changes})
+        made.append(Owners(told, connection, OwnerNotes(tmp_path / "runs.sqlite")))
+        return made[-1]
+
+    yield start
+    for one in made:
+        one.finish(60)
+
+
+def test_what_fails_is_noted_until_it_goes_well(owners, ready, recorder, tmp_path, icat_server):
+    command, recorded = recorder
+    notes = OwnerNotes(tmp_path / "runs.sqlite")
+    failing = owners((sys.executable, "-c", "raise SystemExit(4)", "{users}"))
+    failing.look_after(FACTS)
+    failing.look_after(facts_of(1, investigation=PROPOSAL, visit="9"))
+    failing.finish(60)
+    noted = notes.read()
+    assert "ended with code 4" in noted[FACTS.run]
+    assert "has no investigation" in noted[facts_of(1).run]
+    icat_server.expire_sessions()
+    working = owners((*command, "{users}", "{name}"))
+    working.look_after(FACTS)
+    working.finish(60)
+    assert recorded() == [[["alice", "run0"], []]]
+    assert set(notes.read()) == {facts_of(1).run}
+
+
+def test_whoever_asks_does_not_wait(owners, ready, tmp_path):
+    """The command waits for a file that is made only after the caller has gone on."""
+    gate = tmp_path / "gate"
+    waits = f"import os, threading\nwhile not os.path.exists({str(gate)!r}): threading.Event().wait(0.01)"
+    slow = owners((sys.executable, "-c", waits), owner_s=60.0)
+    for _ in range(3):
+        slow.look_after(FACTS)
+    assert threading.active_count() > 1
+    gate.touch()
+    slow.finish(60)
+    assert OwnerNotes(tmp_path / "runs.sqlite").read() == {}
+
+
+def test_the_service_hands_over_when_a_run_is_there_and_when_it_is_over(outbox, ready, settings, recorder, tmp_path):
+    command, recorded = recorder
+    told = settings.model_copy(update={"owner_command": (*command, "{users}", "{run}"), "timeout_s": 20.0})
+    delivery = Delivery(tmp_path / "runs.sqlite", told, Credentials("ingester", PASSWORDS["ingester"]))
+    running = threading.Thread(target=delivery.run)
+    running.start()
+    try:
+        for kinds in (["opened"], ["grown", "sealed"]):
+            before = len(recorded())
+            outbox.write([Intent(kind, FACTS) for kind in kinds], 1)
+            deadline = time.monotonic() + 60
+            while len(recorded()) == before and time.monotonic() < deadline:
+                threading.Event().wait(0.02)
+    finally:
+        delivery.stop()
+        running.join(60)
+    assert recorded() == [[["alice", FACTS.run], []]] * 2
+    assert outbox.registered(FACTS.run).complete
