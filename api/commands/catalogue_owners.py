@@ -14,6 +14,7 @@ from ...sinks.catalogue.settings import read_credentials
 from ...stream.errors import OctostreamError, UsageError
 from ..catalogue_facts import FactsOfStores
 from ..catalogue_files import CatalogueFiles, catalogue_settings, open_files
+from ..described import Techniques
 from ..output import say_json
 from ..settings import Settings
 from .catalogue_options import Config, Data, Json, plain_console
@@ -42,7 +43,7 @@ def command(
         raise UsageError("no owner_command is set", "set it in the table [catalogue]; docs/icat.md has an example")
     credentials = read_credentials(where)
     with open_files(settings) as files:
-        facts = _facts(files, run)
+        facts = _facts(files, run, Techniques(settings.techniques, settings.technique))
         with reached(where, credentials) as client:
             filled = owner_command(where.owner_command, facts, users_of(Lookup(client, where.facility), facts))
         why = ""
@@ -58,7 +59,7 @@ def command(
         raise OctostreamError(why, "correct owner_command, or what it needs")
 
 
-def _facts(files: CatalogueFiles, run: str) -> RunFacts:
+def _facts(files: CatalogueFiles, run: str, techniques: Techniques) -> RunFacts:
     """Give what the catalogue was told of a run, is to be told, or would be told by its store."""
     files.check_run(run)
     if told := files.outbox.registered_facts(run):
@@ -66,7 +67,7 @@ def _facts(files: CatalogueFiles, run: str) -> RunFacts:
     if entries := files.outbox.entries(run):
         return entries[-1].intent.facts
     report = files.registry.get(run)
-    with closing(FactsOfStores(files.data)) as stores:
+    with closing(FactsOfStores(files.data, techniques)) as stores:
         facts = stores.of(report) if report else None
     if facts is None:
         raise OctostreamError(f"run {run} is of no investigation in ICAT, or its store is gone", "there is no owner")
