@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from octostream.api.cli import main
 
 from .instruments import Instruments
 
@@ -170,6 +171,25 @@ def command():
         if made.process.poll() is None:
             made.process.kill()
         made.end()
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Call ``octostream`` in this process, where nothing needs one of its own: each of those takes seconds to begin."""
+
+    def called(*arguments):
+        monkeypatch.setattr(sys, "argv", ["octostream", *map(str, arguments)])
+        before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+        capsys.readouterr()
+        try:
+            with pytest.raises(SystemExit) as ended:
+                main()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        return ended.value.code, capsys.readouterr().err.splitlines()
+
+    return called
 
 
 @pytest.fixture(scope="session")

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import tifffile
 
-from .conftest import Command, acquire
+from .conftest import acquire
 
 pytestmark = pytest.mark.system
 
 
-def one_line(agent, *words):
+def one_line(lines, *words):
     """See that all a person gets is one line with these words in it."""
-    said = [line for line in agent.err if line.strip()]
+    said = [line for line in lines if line.strip()]
     assert len(said) == 1, said
     assert said[0].startswith("octostream: ")
     for word in words:
@@ -71,10 +71,16 @@ def changing(folder):
         (changing, ["changing.tif", "21"]),
     ],
 )
-def test_source(shared_service, tmp_path, make, words):
-    code, agent = acquire(shared_service, make(tmp_path))
+def test_source(call, shared_service, tmp_path, make, words):
+    code, said = call("acquire", make(tmp_path), "--to", shared_service.ingest)
     assert code in (1, 2)
-    one_line(agent, *words)
+    one_line(said, *words)
+
+
+def test_a_process_says_one_line_as_well(shared_service, tmp_path):
+    code, agent = acquire(shared_service, missing(tmp_path))
+    assert code in (1, 2)
+    one_line(agent.err, "nothing.tif")
 
 
 @pytest.mark.parametrize(
@@ -105,7 +111,7 @@ def test_source(shared_service, tmp_path, make, words):
         (["--axes", "t=3"], ["axes"]),
     ],
 )
-def test_request(shared_service, tmp_path, monkeypatch, arguments, words):
+def test_request(call, shared_service, tmp_path, monkeypatch, arguments, words):
     source = stack(tmp_path / "good.tif")
     np.save(tmp_path / "wrong.npy", np.zeros((7, 7), np.float32))
     np.save(tmp_path / "nan.npy", np.full((20, 30), np.nan, np.float32))
@@ -113,9 +119,9 @@ def test_request(shared_service, tmp_path, monkeypatch, arguments, words):
     if "taken" in arguments and not (shared_service.data / "local" / "taken.ome.zarr").exists():
         assert acquire(shared_service, source, "--name", "taken")[0] == 0
     before = sorted(p for p in shared_service.data.rglob("*.ome.zarr"))
-    code, agent = acquire(shared_service, source, *arguments)
-    assert code in (1, 2), agent.out
-    one_line(agent, *words)
+    code, said = call("acquire", source, "--to", shared_service.ingest, *arguments)
+    assert code in (1, 2), said
+    one_line(said, *words)
     assert sorted(p for p in shared_service.data.rglob("*.ome.zarr")) == before
 
 
@@ -130,16 +136,16 @@ def test_tier_unreachable(command, tmp_path):
         port = taken.getsockname()[1]
     agent = command("acquire", stack(tmp_path / "good.tif"), "--to", f"tcp://127.0.0.1:{port}")
     assert agent.wait(60) == 1
-    one_line(agent, f"tcp://127.0.0.1:{port}", "octostream serve")
+    one_line(agent.err, f"tcp://127.0.0.1:{port}", "octostream serve")
 
 
 @pytest.mark.parametrize(
     "address", ["nowhere", "http://127.0.0.1:1", "tcp://127.0.0.1", "tcp://127.0.0.1:*", "tcp://no such host:1"]
 )
-def test_tier_address_is_none(command, tmp_path, address):
-    agent = command("acquire", stack(tmp_path / "good.tif"), "--to", address)
-    assert agent.wait(60) == 2
-    one_line(agent, address, "tcp://HOST:PORT")
+def test_tier_address_is_none(call, tmp_path, address):
+    code, said = call("acquire", stack(tmp_path / "good.tif"), "--to", address)
+    assert code == 2
+    one_line(said, address, "tcp://HOST:PORT")
 
 
 def test_tier_speaks_another_version(command, tmp_path):
@@ -157,7 +163,7 @@ def test_tier_speaks_another_version(command, tmp_path):
         header = encode(Refuse("no"))[0].replace(b"\xa1v\x01", b"\xa1v\x07")
         router.send_multipart([address, header])
         assert agent.wait(30) == 1
-    one_line(agent, "version 7", "1", "same release")
+    one_line(agent.err, "version 7", "1", "same release")
 
 
 def test_addresses_in_use(serve, command, tmp_path):
@@ -167,26 +173,26 @@ def test_addresses_in_use(serve, command, tmp_path):
         other = ["--ingest", "tcp://127.0.0.1:0"] if flag == "--http" else ["--http", "127.0.0.1:0"]
         second = command("serve", "--data", tmp_path / "second", flag, taken, *other)
         assert second.wait(60) == 2
-        one_line(second, taken.removeprefix("tcp://"), flag)
+        one_line(second.err, taken.removeprefix("tcp://"), flag)
 
 
 def test_data_directory_cannot_be_written(command, tmp_path):
     (tmp_path / "file").write_text("in the way")
     service = command("serve", "--data", tmp_path / "file" / "data", "--http", "127.0.0.1:0")
     assert service.wait(60) == 1
-    one_line(service, "file/data", "--data")
+    one_line(service.err, "file/data", "--data")
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [("colour = 3", ["colour", "data"]), ("workers = 0", ["workers"]), ("= 1", ["settings.toml", "TOML"])],
 )
-def test_settings_file(command, tmp_path, text, words):
+def test_settings_file(call, tmp_path, text, words):
     path = tmp_path / "settings.toml"
     path.write_text(text)
-    service = command("serve", "--config", path)
-    assert service.wait(60) == 2
-    one_line(service, *words)
+    code, said = call("serve", "--config", path)
+    assert code == 2
+    one_line(said, *words)
 
 
 def test_disk_nearly_full_at_start(serve, tmp_path):
@@ -200,7 +206,7 @@ def test_disk_nearly_full_at_start(serve, tmp_path):
         service = serve(data=disk / "data")
         code, agent = acquire(service, "simulated:size=512x512,z=20,t=30")
         assert code == 1
-        one_line(agent, "free", "needs", "MB")
+        one_line(agent.err, "free", "needs", "MB")
         assert not list((disk / "data").rglob("*.ome.zarr"))
     finally:
         if service:
@@ -209,10 +215,10 @@ def test_disk_nearly_full_at_start(serve, tmp_path):
 
 
 @pytest.mark.parametrize("path", ["nothing.ome.zarr", "."])
-def test_verify_of_no_store(command, tmp_path, path):
-    check: Command = command("verify", tmp_path / path)
-    assert check.wait(60) == 1
-    one_line(check, str(tmp_path))
+def test_verify_of_no_store(call, tmp_path, path):
+    code, said = call("verify", tmp_path / path)
+    assert code == 1
+    one_line(said, str(tmp_path))
 
 
 def test_frame_that_becomes_unreadable_is_lost_alone(shared_service, tmp_path):
