@@ -36,11 +36,20 @@ class Datasets:
         self._client = lookup.client
         self._settings = settings
 
-    def ensure(self, facts: RunFacts, part: d.Part, status: str) -> Any:
-        """Give the dataset of a run, with its parameters; made where there is none.
+    def ensure(self, facts: RunFacts, part: d.Part, status: str, *, whole: bool = True) -> Any:
+        """Give the dataset of a run; made where there is none.
 
         Dataset, parameters, technique and instrument are created by one call, so there is all of it or nothing,
         whatever becomes of the answer.
+
+        Parameters
+        ----------
+        facts : RunFacts
+        part : str
+        status : str
+            See `description.parameters`.
+        whole : bool
+            Whether it is wanted with its parameters as they are in ICAT, and not its id alone.
 
         Raises
         ------
@@ -50,9 +59,12 @@ class Datasets:
         inv = self._lookup.investigation(facts.investigation, facts.visit)
         found = self._named(inv, d.dataset_name(facts, part))
         if found is None:
+            made = self._new(inv, facts, part, status)
             # Where it exists after all, by a call whose answer was lost or by somebody else, turns out below.
             with suppress(icat.ICATObjectExistsError):
-                self._new(inv, facts, part, status).create()
+                made.create()
+                if not whole:
+                    return made
             if (found := self._named(inv, d.dataset_name(facts, part))) is None:
                 raise icat.SearchResultError(f"the dataset of run {facts.run} cannot be seen, though it was made")
         if _identity(found) != d.identity(facts, part):
@@ -62,7 +74,7 @@ class Datasets:
 
     def describe(self, dataset: Any, parameters: Sequence[d.Parameter]) -> None:
         """Let the parameters of a dataset have these values; others that it has stay."""
-        reference = self._client.new("Dataset", id=dataset.id)  # the dataset itself would lead in circles
+        reference = self._lookup.new("Dataset", id=dataset.id)  # the dataset itself would lead in circles
         there = {(p.type.name, p.type.units): p for p in dataset.parameters}
         missing = []
         for parameter in parameters:
@@ -138,7 +150,7 @@ class Datasets:
         return found[0] if found else None
 
     def _new(self, investigation: Any, facts: RunFacts, part: d.Part, status: str) -> Any:
-        settings, lookup, new = self._settings, self._lookup, self._client.new
+        settings, lookup, new = self._settings, self._lookup, self._lookup.new
         dataset = new(
             "Dataset",
             name=sent(checked(d.dataset_name(facts, part), 255, "the name of the run")),
@@ -166,12 +178,12 @@ class Datasets:
     def _parameter(self, parameter: d.Parameter, **relations: Any) -> Any:
         kind = self._lookup.get(parameter.kind.needed)
         value = _sent(parameter)
-        return self._client.new("DatasetParameter", type=kind, **{_attribute(value): value}, **relations)
+        return self._lookup.new("DatasetParameter", type=kind, **{_attribute(value): value}, **relations)
 
     def _datafile(self, dataset: Any, facts: RunFacts, name: str, where: str, nbytes: int) -> Any:
-        return self._client.new(
+        return self._lookup.new(
             "Datafile",
-            dataset=self._client.new("Dataset", id=dataset.id),
+            dataset=self._lookup.new("Dataset", id=dataset.id),
             name=sent(checked(name, 255, "the name of the file")),
             location=sent(checked(where, self._location_limit(), "the path of the store")),
             fileSize=nbytes,

@@ -31,7 +31,7 @@ class Provenance:
         """Let a run have its job: the output collection and the job are made by one call, all of it or nothing."""
         if self._collection(datasets["reduced"], d.identity(facts, "out")) is not None:
             return
-        job = self._client.new(
+        job = self._lookup.new(
             "Job",
             application=self._lookup.create(application(facts.software)),
             arguments=sent(
@@ -49,10 +49,10 @@ class Provenance:
         if found is None:
             found = self._new_collection(facts, "in", raw)
             found.create()
-        return self._client.new("DataCollection", id=found.id)
+        return self._lookup.new("DataCollection", id=found.id)
 
     def _new_collection(self, facts: RunFacts, end: str, dataset: Any) -> Any:
-        new = self._client.new
+        new = self._lookup.new
         kind = self._lookup.get(IDENTITY.needed)
         collection = new("DataCollection")
         collection.parameters = [new("DataCollectionParameter", type=kind, stringValue=d.identity(facts, end))]

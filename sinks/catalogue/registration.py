@@ -58,7 +58,9 @@ class Registration:
         if status is None:
             self._datasets.remove(facts)
             return None
-        datasets: dict[d.Part, Any] = {part: self._datasets.ensure(facts, part, status) for part in d.parts(facts)}
+        datasets: dict[d.Part, Any] = {
+            part: self._datasets.ensure(facts, part, status, whole=intent.kind != "opened") for part in d.parts(facts)
+        }
         if intent.kind != "opened":
             self._bring_up_to_date(intent, status, datasets)
         complete = intent.kind == "sealed"

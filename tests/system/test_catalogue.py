@@ -1,8 +1,13 @@
 """Runs in ICAT while they are recorded: the real service before the stand-in."""
 
+import numpy as np
 import pytest
 from octostream import __version__
+from octostream.acquire.recording import open_run
+from octostream.api.stored_runs import registry_file
+from octostream.sinks.catalogue.outbox import Outbox
 from octostream.sinks.catalogue.settings import PASSWORD_VARIABLE, USERNAME_VARIABLE
+from octostream.stream.model import Plan
 from octostream.tests.icat_server.seed import FACILITY, PASSWORDS, PROPOSAL
 
 from ..sinks.catalogue.prepared import prepare
@@ -75,3 +80,23 @@ def command_until_known(service):
         return "".join(agent.err) if code else ""
 
     return until(refused, 60)
+
+
+@pytest.mark.rate
+def test_a_run_is_complete_in_icat_within_a_second_of_its_last_frame(serve, config, root):
+    service = serve("--config", config, env=CREDENTIALS)
+    plan, frame = Plan((40, 1, 1, 256, 256)), np.zeros((256, 256), np.uint16)
+    outbox = Outbox(registry_file(service.data))
+    lags = []
+    for n in range(20):
+        with open_run(service.ingest, plan, name=f"run{n}", investigation=PROPOSAL, visit="1", keep_raw=True) as run:
+            for _ in range(plan.frames):
+                run.send(frame)
+        done = until(lambda run=run.run: (known := outbox.registered(run)) and known.complete and known)
+        lags.append(done.lag_s)
+    outbox.close()
+    assert {complete for _, complete, _ in seen(root)} == {True}
+    lags.sort()
+    p95 = lags[int(0.95 * len(lags))]
+    print(f"\nlast frame to complete: median {lags[10]:.2f} s, p95 {p95:.2f} s, longest {lags[-1]:.2f} s")
+    assert p95 < 1.0
