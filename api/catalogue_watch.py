@@ -40,8 +40,6 @@ class CatalogueState:
         What waits.
     registered : int
         Runs that the catalogue has.
-    changes : int
-        Grows whenever a run may stand otherwise than before.
     lags : tuple of int
         How often, since this process started, a run became complete so long after its last frame: within each of
         `LAGS_S` but none before, and later.
@@ -51,7 +49,6 @@ class CatalogueState:
 
     pending: Pending = Pending()
     registered: int = 0
-    changes: int = 0
     lags: tuple[int, ...] = (0,) * (len(LAGS_S) + 1)
     lag_sum_s: float = 0.0
 
@@ -112,7 +109,7 @@ class CatalogueWatch:
         self._version = version
 
     def _after(self, known: CatalogueState, pending: Pending, *, first: bool) -> CatalogueState:
-        state = replace(known, pending=pending, changes=known.changes + 1)
+        state = replace(known, pending=pending)
         if not first and pending.told == known.pending.told:
             return state
         # What became complete before this process started is not its to count.

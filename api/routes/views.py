@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+from zlib import crc32
 
 from pydantic import BaseModel, Field
 
@@ -43,7 +44,7 @@ class CatalogueView(BaseModel):
     parked: int = Field(description="entries that wait for a person")
     oldest_pending_s: float | None = Field(description="how long the oldest of them has been waiting; null: none waits")
     registered: int = Field(description="runs that the catalogue has")
-    changes: int = Field(description="grows whenever a run may stand otherwise than before")
+    mark: str = Field(description="another one whenever a run may stand otherwise than before")
 
     @classmethod
     def of(cls, state: CatalogueState, now_ns: int) -> CatalogueView:
@@ -55,7 +56,7 @@ class CatalogueView(BaseModel):
             parked=pending.parked,
             oldest_pending_s=oldest_s,
             registered=state.registered,
-            changes=state.changes,
+            mark=f"{crc32(repr(pending).encode()):08x}",  # the same after a restart of this process
         )
 
 

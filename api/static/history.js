@@ -1,12 +1,17 @@
 // The table of runs, newest first.
+import { showStanding } from "./catalogue.js";
 import * as as from "./format.js";
-import { byId, copies, make } from "./dom.js";
+import { byId, copies, make, mark } from "./dom.js";
 import { neuroglancer, storeAddress, vizarr } from "./links.js";
+
+/** Runs that one answer can hold. */
+const MOST = 200;
 
 export class History {
   #runs = [];
   #next = null;
   #seen = "";
+  #mark = "";
   #cells = new Map();
   #limits;
 
@@ -23,32 +28,49 @@ export class History {
     return this.#runs.find((run) => run.id === id) ?? null;
   }
 
-  /** Follow the runs that record; load again when one began or ended. */
-  async update(report) {
+  /** Follow the runs that record; load again when one began or ended, and what the catalogue has of them when it changes. */
+  async update({ report, catalogue }, nowNs) {
     for (const run of report?.runs ?? []) if (this.#cells.has(run.id)) fillIn(this.#cells.get(run.id), run);
+    mark(byId("runs-card"), "catalogue", Boolean(catalogue));
+    for (const run of this.#runs) showStanding(this.#cells.get(run.id).stands, run.catalogue, nowNs);
     const seen = JSON.stringify((report?.runs ?? []).map((run) => [run.id, run.status]));
-    if (seen === this.#seen) return;
-    this.#seen = seen;
-    await this.#load(null);
+    const changed = catalogue && catalogue.mark !== this.#mark;
+    this.#mark = catalogue?.mark ?? "";
+    if (seen !== this.#seen) {
+      this.#seen = seen;
+      await this.#load(null);
+    } else if (changed) {
+      await this.#standAnew();
+    }
   }
 
   async #load(before) {
-    const query = before ? `&before=${encodeURIComponent(before)}` : "";
-    let answer;
-    try {
-      answer = await fetch(`/api/v1/runs?limit=20${query}`);
-    } catch (error) {
-      if (!(error instanceof TypeError)) throw error;
-      this.#seen = ""; // the web process restarts: ask again at the next report
-      return;
-    }
-    if (!answer.ok) return;
-    const page = await answer.json();
+    const page = await ask(20, before);
+    if (page === null) this.#seen = ""; // the web process restarts: ask again at the next report
+    if (!page) return;
     if (!before) this.#cells.clear();
     this.#runs = before ? [...this.#runs, ...page.runs] : page.runs;
     this.#next = page.next;
     byId("older").hidden = !page.next;
     byId("runs").replaceChildren(...this.#runs.map((run) => this.#row(run)));
+  }
+
+  /** Ask how the runs that are shown stand in the catalogue. */
+  async #standAnew() {
+    let before = null;
+    for (let left = this.#runs.length; left > 0; left -= MOST) {
+      const page = await ask(Math.min(left, MOST), before);
+      if (!page) {
+        this.#mark = "";
+        return;
+      }
+      for (const run of page.runs) {
+        const shown = this.get(run.id);
+        if (shown) shown.catalogue = run.catalogue;
+      }
+      before = page.next;
+      if (!before) return;
+    }
   }
 
   #row(run) {
@@ -58,13 +80,16 @@ export class History {
     const status = make("td", {}, make("span", { class: "chip", "data-status": run.status }, run.status));
     if (run.reason) status.append(make("p", { class: "why" }, run.reason));
     const number = (label) => make("td", { class: "n", "data-label": label });
+    const stands = make("td", { class: "stands", "data-label": "catalogue" });
     const cells = { frames: number("frames"), lost: number("lost"), rate: number("rate"), compression: number("compression") };
-    this.#cells.set(run.id, cells);
+    this.#cells.set(run.id, { ...cells, stands });
     fillIn(cells, run);
+    showStanding(stands, run.catalogue, null);
     return make("tr", { "data-run": run.id },
       make("td", {}, make("p", { class: "name" }, as.path(run)), where),
       make("td", {}, as.when(run.opened_ns)),
       status,
+      stands,
       ...Object.values(cells),
       this.#links(run));
   }
@@ -79,6 +104,18 @@ export class History {
     }
     return make("td", { class: "links" }, viewer,
       make("a", { ...outside, class: "vizarr", href: vizarr(run) }, "vizarr"));
+  }
+}
+
+/** Ask for runs; undefined where the service refuses, null where it does not answer. */
+async function ask(limit, before) {
+  const query = before ? `&before=${encodeURIComponent(before)}` : "";
+  try {
+    const answer = await fetch(`/api/v1/runs?limit=${limit}${query}`);
+    return answer.ok ? await answer.json() : undefined;
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    return null;
   }
 }
 

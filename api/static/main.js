@@ -1,5 +1,6 @@
 // The page: one stream of numbers, one socket of pixels, and what they change.
 import { showAlarms } from "./alarms.js";
+import { showCatalogue } from "./catalogue.js";
 import { byId, copies, say } from "./dom.js";
 import * as as from "./format.js";
 import { History } from "./history.js";
@@ -54,7 +55,8 @@ async function render() {
   choices(status.report);
   say("version", `octostream ${status.version}`);
   say("command", `octostream acquire simulated: --to ${status.ingest || `tcp://${location.hostname}:PORT`} --rate 100`);
-  await history.update(status.report);
+  await history.update(status, numbers.nowNs);
+  showCatalogue(run && history.get(run.id)?.catalogue, numbers.nowNs);
   const last = shown(status.report);
   if (!run && last) {
     rendered = null;

@@ -33,6 +33,11 @@ export class Numbers {
     return (this.#status?.age_ms ?? 0) + performance.now() - this.#arrived;
   }
 
+  /** Wall clock of the service, whatever the browser's own says; null while it was never heard. */
+  get nowNs() {
+    return this.#status?.report ? this.#status.report.time_ns + this.ageMs * 1e6 : null;
+  }
+
   get stale() {
     return this.ageMs > STALE_MS;
   }

@@ -27,6 +27,8 @@ from octostream.stream.report import PreviewFrame, RunReport, ServiceReport, Sta
 from octostream.tests.sinks.catalogue.facts import facts_of
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from .browsing import browser, head, page  # noqa: F401 - fixtures
+
 STAGE_NAMES = ("acquire", "send", "receive", "reduce", "write", "publish")
 
 

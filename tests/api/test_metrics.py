@@ -111,7 +111,7 @@ def test_the_catalogue_is_told_of_where_there_is_one(service, make, data, catalo
         make["wait"](shown)
         return samples()
 
-    make["wait"](lambda: service.catalogue.state().changes)
+    make["wait"](lambda: service.catalogue._version is not None)
     runs = [make["run"](data, f"r-{n}", investigation="inv") for n in range(5)]
     for run in runs:
         catalogue.told(run, "sealed", ago_s=100)

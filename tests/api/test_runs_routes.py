@@ -78,6 +78,29 @@ def test_runs_say_how_they_stand_in_the_catalogue(service, make, data, catalogue
     assert service.http.get(f"{service.url}/api/v1/runs/r-1").json()["catalogue"] == told["r-1"]
 
 
+def test_a_status_says_what_waits_and_that_something_changed(service, make, data, catalogue) -> None:
+    def status() -> dict[str, object]:
+        return service.http.get(f"{service.url}/api/v1/status").json()["catalogue"]
+
+    make["wait"](lambda: service.catalogue._version is not None)
+    nothing = status()
+    assert nothing | {"mark": ""} == {
+        "queued": 0,
+        "parked": 0,
+        "oldest_pending_s": None,
+        "registered": 0,
+        "mark": "",
+    }
+    for n in range(2):
+        catalogue.told(make["run"](data, f"r-{n}", investigation="inv"), ago_s=100)
+    make["wait"](lambda: status()["queued"] == 2)
+    assert status()["oldest_pending_s"] >= 100
+    before = status()["mark"]
+    assert before not in ("", nothing["mark"])
+    catalogue.failed("no answer", 600)
+    make["wait"](lambda: status()["mark"] != before)
+
+
 def test_a_page_of_runs_is_looked_up_at_once(service, make, data, catalogue, monkeypatch) -> None:
     service.runs.rows = [make["run"](data, f"r-{n:03}") for n in range(199, -1, -1)]
     asked, standings = [], service.catalogue.standings
