@@ -135,19 +135,29 @@ class Datasets:
             )
 
     def remove(self, facts: RunFacts) -> None:
-        """Take the datasets of a run that never began out of ICAT; what is not ours, or complete, stays."""
+        """Take the datasets of a run that never began out of ICAT; what is not ours, or complete, stays.
+
+        They are looked for from their investigation on: where the account may see nothing for a moment, that is
+        missing, too, and is not taken for a proof that there is nothing to remove.
+        """
         inv = self._lookup.investigation(facts.investigation, facts.visit)
+        seen = self._client.assertedSearch(f"SELECT i FROM Investigation i WHERE i.id = {inv.id} INCLUDE i.datasets")
+        names = {dataset.name for dataset in seen[0].datasets}
         for part in d.parts(facts):
-            found = self._named(inv, d.dataset_name(facts, part))
-            if found is not None and _identity(found) == d.identity(facts, part) and not found.complete:
-                self._client.delete(found)
+            if d.dataset_name(facts, part) in names:
+                (found,) = self._client.assertedSearch(self._query(inv, d.dataset_name(facts, part)))
+                if _identity(found) == d.identity(facts, part) and not found.complete:
+                    self._client.delete(found)
 
     def _named(self, investigation: Any, name: str) -> Any | None:
-        found = self._client.search(
+        found = self._client.search(self._query(investigation, name))
+        return found[0] if found else None
+
+    def _query(self, investigation: Any, name: str) -> str:
+        return (
             f"SELECT o FROM Dataset o JOIN o.investigation AS i WHERE i.id = {investigation.id}"
             f" AND o.name = {literal(name)} {_INCLUDE}"
         )
-        return found[0] if found else None
 
     def _new(self, investigation: Any, facts: RunFacts, part: d.Part, status: str) -> Any:
         settings, lookup, new = self._settings, self._lookup, self._lookup.new

@@ -151,6 +151,17 @@ def test_rights_that_are_lost_park_the_entry_and_say_so(deliverer, outbox, ready
     assert datasets(ready) == ["run0"]
 
 
+def test_a_removal_is_not_taken_for_done_because_nothing_can_be_seen(deliverer, outbox, ready, clock, icat_server):
+    outbox.write([opened(0)], clock.now_ns())
+    deliverer.turn()
+    outbox.write([Intent("removed", facts_of(0, **HERE))], clock.now_ns())
+    icat_server.misbehaviour.order("rights", times=1, operations=["search"])
+    go_on(deliverer, clock, 60)
+    assert icat_server.misbehaviour.done == {"rights": 1}
+    assert (datasets(ready), waiting(outbox)) == ([], [])
+    assert outbox.registered(facts_of(0).run) is None
+
+
 def test_a_day_without_icat_costs_some_hundred_tries_and_then_everything_is_there_within_minutes(
     outbox, deliverer_of, connection, clock, ready
 ):
