@@ -1,5 +1,6 @@
 """Runs in ICAT while they are recorded: the real service before the stand-in."""
 
+import httpx
 import numpy as np
 import pytest
 from octostream import __version__
@@ -39,6 +40,11 @@ def seen(root):
     return {(o.name, o.complete, bool(o.fileCount)) for o in root.search("SELECT o FROM Dataset o")}
 
 
+def runs(service):
+    """Give the runs as the interface tells them."""
+    return httpx.get(service.dashboard + "api/v1/runs").json()["runs"]
+
+
 def test_a_run_is_in_icat_from_its_first_second_and_complete_within_a_second_of_its_last(serve, command, config, root):
     service = serve("--config", config, env=CREDENTIALS)
     agent = command(
@@ -49,6 +55,10 @@ def test_a_run_is_in_icat_from_its_first_second_and_complete_within_a_second_of_
     assert agent.process.poll() is None, "the run was over before it was registered"
     assert agent.wait(60) == 0
     until(lambda: seen(root) == {("one", True, True), ("one raw", True, True)})
+    told = until(lambda: [r for r in runs(service) if r["catalogue"]["state"] == "complete"])
+    ids = {o.name: o.id for o in root.search("SELECT o FROM Dataset o")}
+    assert told[0]["catalogue"]["datasets"] == {"reduced": ids["one"], "raw": ids["one raw"]}
+    until(lambda: "octostream_catalogue_lag_seconds_count 1.0" in httpx.get(service.dashboard + "metrics").text)
 
 
 def test_icat_may_be_away_for_the_whole_run(serve, config, root, icat_server):
