@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import shutil
 import subprocess
 import threading
@@ -53,7 +54,8 @@ def compile_library(kernels: tuple[str, ...], text: str) -> ctypes.CDLL:
     """Compile kernels of a CUDA text to a library with one function, ``emulate``."""
     compiler = shutil.which("g++")
     if compiler is None:
-        pytest.fail("the CUDA kernels are proven with g++, which is not there: install the package g++")
+        missing = "the CUDA kernels are proven with g++, which is not there: install the package g++"
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(missing)
     entries = ", ".join(f'{{"{name}", launch<{name}>}}' for name in kernels)
     with TemporaryDirectory(prefix="octostream-emulator-") as folder:
         code, library = Path(folder, "kernels.cpp"), Path(folder, "kernels.so")
