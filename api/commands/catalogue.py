@@ -15,7 +15,7 @@ from ..catalogue_files import open_files
 from ..output import say_json
 from ..settings import Settings
 from ..stored_runs import registry_file
-from . import catalogue_check, catalogue_owners, catalogue_reconcile
+from . import catalogue_check, catalogue_export, catalogue_owners, catalogue_reconcile
 from .catalogue_options import Config, Data, Json, plain_console
 
 NAME = "catalogue"
@@ -26,7 +26,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-for module in (catalogue_check, catalogue_reconcile, catalogue_owners):
+for module in (catalogue_check, catalogue_reconcile, catalogue_export, catalogue_owners):
     app.command(module.NAME)(module.command)
 
 

@@ -69,6 +69,11 @@ def recipe_digest(facts: RunFacts) -> str:
     return sha256(json.dumps(facts.recipe, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
+def job_arguments(facts: RunFacts) -> str:
+    """Give what a job was told, in one line."""
+    return shortened(f"run {facts.run}, recipe {facts.recipe.get('name', '')} {recipe_digest(facts)}")
+
+
 def parameters(facts: RunFacts, part: Part, status: str, ledger_digest: str = "") -> tuple[Parameter, ...]:
     """Give the parameters of a dataset; what is not known is left out.
 

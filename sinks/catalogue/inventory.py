@@ -11,6 +11,7 @@ from pathlib import Path
 from ..layout import DOT_FOLDER
 from ..sealfile import ledger_file
 from .description import Part
+from .facts import RunFacts
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,11 @@ def take_inventory(store: Path) -> Inventory | None:
             reduced_bytes, reduced_files = reduced_bytes + nbytes, reduced_files + 1
     sizes: dict[Part, Size] = {"raw": Size(raw_bytes, raw_files), "reduced": Size(reduced_bytes, reduced_files)}
     return Inventory(sizes, tuple(sorted(shards, key=lambda shard: shard.name)), ledger_digest(store))
+
+
+def known_of(facts: RunFacts) -> Inventory:
+    """Give what is known of a store that is not there any more."""
+    return Inventory({"raw": Size(0, 0), "reduced": Size(facts.stored_bytes, 0)}, (), "")
 
 
 def ledger_digest(store: Path) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from . import description as d
 from .facts import RunFacts
 from .lookup import Lookup
-from .text import sent, shortened
+from .text import sent
 from .vocabulary import IDENTITY, application
 
 
@@ -34,9 +34,7 @@ class Provenance:
         job = self._lookup.new(
             "Job",
             application=self._lookup.create(application(facts.software)),
-            arguments=sent(
-                shortened(f"run {facts.run}, recipe {facts.recipe.get('name', '')} {d.recipe_digest(facts)}")
-            ),
+            arguments=sent(d.job_arguments(facts)),
         )
         if "raw" in datasets:
             job.inputDataCollection = self._input(facts, datasets["raw"])

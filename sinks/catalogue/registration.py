@@ -9,9 +9,8 @@ from typing import Any
 from ...stream.clock import wall_ns
 from . import description as d
 from .datasets import Datasets
-from .facts import RunFacts
 from .intent import Intent, Kind
-from .inventory import Inventory, Size, take_inventory
+from .inventory import known_of, take_inventory
 from .lookup import Lookup
 from .outbox import Registered
 from .provenance import Provenance
@@ -70,7 +69,7 @@ class Registration:
 
     def _bring_up_to_date(self, intent: Intent, status: str, datasets: dict[d.Part, Any]) -> None:
         facts, over = intent.facts, intent.kind in ("sealed", "failed")
-        inventory = take_inventory(Path(facts.store)) or _known(facts)
+        inventory = take_inventory(Path(facts.store)) or known_of(facts)
         for part, dataset in datasets.items():
             self._datasets.describe(dataset, d.parameters(facts, part, status, inventory.ledger_digest))
             if over:
@@ -79,8 +78,3 @@ class Registration:
             self._provenance.ensure(facts, datasets)
         for part, dataset in datasets.items():
             self._datasets.update(dataset, facts, inventory.sizes[part], complete=intent.kind == "sealed")
-
-
-def _known(facts: RunFacts) -> Inventory:
-    """Give what is known of a store that is not there any more."""
-    return Inventory({"raw": Size(0, 0), "reduced": Size(facts.stored_bytes, 0)}, (), "")

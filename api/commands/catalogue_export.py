@@ -1,0 +1,93 @@
+"""``octostream catalogue export``: runs as icatdata XML, for an ICAT that the service does not reach."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ... import __version__
+from ...sinks.catalogue.installed import require_icat
+from ...sinks.catalogue.investigations import LOCAL
+from ...stream.errors import OctostreamError, UsageError
+from ...stream.report import RunReport
+from ..catalogue_facts import FactsOfStores
+from ..catalogue_files import CatalogueFiles, catalogue_settings, open_files
+from ..described import Techniques
+from ..output import say_json
+from ..settings import Settings
+from .catalogue_options import Config, Data, Json
+
+NAME = "export"
+_PAGE = 100
+
+
+def command(
+    runs: Annotated[list[str] | None, typer.Argument(metavar="[RUN...]", help="Ids; without them all runs.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to; standard output without it.")] = None,
+    with_types: Annotated[
+        bool, typer.Option("--with-types", help="What the runs refer to, too: for icatingest --duplicate IGNORE.")
+    ] = False,
+    data: Data = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Write datasets, parameters, files and jobs of runs as icatdata XML, which python-icat's icatingest reads."""
+    require_icat()
+    from ...sinks.catalogue.export import Exported, icatdata  # late: status and retry work without python-icat
+    from ...sinks.catalogue.inventory import known_of, take_inventory
+    from ...sinks.catalogue.needs import needs
+
+    if as_json and out is None:
+        raise UsageError("both the file and the JSON object would go to standard output", "give --out FILE")
+    settings = Settings.load(config, {"data": data})
+    where = catalogue_settings(settings)
+    techniques = Techniques(settings.techniques, settings.technique)
+    with open_files(settings) as files, closing(FactsOfStores(files.data, techniques)) as stores:
+        exported: list[Exported] = []
+        for report in _reports(files, runs or []):
+            told = files.outbox.registered_facts(report.id)
+            facts = told.at(report) if told else stores.of(report)
+            if facts is None:
+                raise OctostreamError(f"run {report.id} has no store any more", "name the runs that have one")
+            exported.append(Exported(facts, report.status, take_inventory(Path(facts.store)) or known_of(facts)))
+    wanted = needs(where, __version__, techniques.templates()) if with_types else ()
+    pieces = icatdata(where, exported, wanted)
+    if out is None:
+        for piece in pieces:
+            sys.stdout.buffer.write(piece)
+        return
+    _write(out, pieces)
+    if as_json:
+        say_json({"file": str(out), "runs": [run.facts.run for run in exported]})
+
+
+def _reports(files: CatalogueFiles, runs: list[str]) -> Iterator[RunReport]:
+    """Give the runs that are asked for, or all that belong into a catalogue, oldest first."""
+    if not runs:
+        found: list[RunReport] = []
+        while page := files.registry.list(_PAGE, found[-1].id if found else None):
+            found += page
+        yield from (report for report in reversed(found) if report.investigation != LOCAL)
+        return
+    for run in runs:
+        report = files.registry.get(run)
+        if report is None:
+            raise UsageError(f"there is no run {run!r} in {files.data}", "octostream catalogue status lists the runs")
+        if report.investigation == LOCAL:
+            raise UsageError(f"run {run} is of no investigation", "name runs that belong into the catalogue")
+        yield report
+
+
+def _write(out: Path, pieces: Iterator[bytes]) -> None:
+    try:
+        with out.open("xb") as file:
+            file.writelines(pieces)
+    except FileExistsError:
+        raise UsageError(f"{out} exists", "nothing is overwritten: give another name") from None
+    except OSError as error:
+        raise OctostreamError(f"{out} cannot be written ({error.strerror})", "check folder and disk") from error
