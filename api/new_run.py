@@ -7,7 +7,6 @@ from pathlib import Path
 
 import structlog
 
-from .. import __version__
 from ..sinks.commits import recorded_blocks
 from ..sinks.creation import remove_empty_store
 from ..sinks.keeper import StoreKeeper
@@ -17,6 +16,7 @@ from ..stream.report import RunReport
 from .cataloguing import Cataloguing
 from .opening import Request
 from .run_account import RunAccount
+from .software import software_versions
 from .tokens import write_token
 
 #: What the registry says of a run from before there is anything of it on the disk until it is whole, and again before
@@ -55,7 +55,7 @@ def create_run(registry: Registry, request: Request, token: str, cataloguing: Ca
         _forget(registry, entry)  # refused in its last step, it may have been made all the same
         raise
     try:
-        software, reduction = {"octostream": __version__}, request.reduction
+        software, reduction = software_versions(), request.reduction
         keeper = StoreKeeper.create(request.run, reduction.products, request.maps, software, reduction.tables)
     except NameRefusedError:
         _forget(registry, entry)

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import __version__
 from ..kernels.reduction import Reduction
 from ..sinks.commits import intact_commits, read_commit
 from ..sinks.disk import check_space, free_bytes, reserve_of
@@ -32,6 +31,7 @@ from ..stream.ledger import Ledger
 from ..stream.model import Run
 from .offline_input import Input
 from .opening import LEAST_COMPRESSION
+from .software import software_versions
 
 #: Begins the ids of runs that no service made: a store of a service is never taken up.
 OFFLINE = "offline-"
@@ -115,7 +115,7 @@ def _create(run: Run, reduction: Reduction, maps: Mapping[str, NDArray[Any]]) ->
     place = next(folder for folder in Path(run.store).parents if folder.exists())
     need = sum(map(whole_bytes, reduction.products))
     check_space(place, int(need / LEAST_COMPRESSION), reserve_of(free_bytes(place)[1], RESERVE_BYTES))
-    StoreKeeper.create(run, reduction.products, maps, {"octostream": __version__}, reduction.tables)
+    StoreKeeper.create(run, reduction.products, maps, software_versions(), reduction.tables)
 
 
 def _check_same(out: Path, run: Run) -> None:

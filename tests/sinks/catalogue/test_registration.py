@@ -175,3 +175,31 @@ def test_what_icat_cannot_store_is_refused_before_anything_is_made(registration,
     with pytest.raises(ParkedError, match=why):
         registration.deliver(Intent("opened", facts_of(0, **{**HERE, **changes})))
     assert datasets(ready) == []
+
+
+def test_every_shard_of_raw_frames_is_a_file_of_its_own_where_that_is_set(connection, settings, ready, tmp_path):
+    store = tmp_path / "run0.ome.zarr"
+    (store / "raw/0/c/0").mkdir(parents=True)
+    (store / "raw/0/zarr.json").write_bytes(b"{}")
+    for n in range(205):
+        (store / f"raw/0/c/0/{n:03}").write_bytes(b"x" * n)
+    shards = Registration(connection.client(), settings.model_copy(update={"raw_shards": True}), lambda: NOW)
+    for _ in range(2):
+        shards.deliver(Intent("sealed", ended(store=str(store))))
+    _, raw = datasets(ready)
+    assert (raw.fileCount, len(raw.datafiles)) == (206, 205)
+    files = {f.name: (f.location, f.fileSize) for f in raw.datafiles}
+    assert files["raw/0/c/0/204"] == ("inv/1/run0.ome.zarr/raw/0/c/0/204", 204)
+
+
+def test_shards_whose_answer_was_lost_are_not_registered_twice(connection, settings, ready, tmp_path, icat_server):
+    store = tmp_path / "run0.ome.zarr"
+    (store / "raw/0/c").mkdir(parents=True)
+    for n in range(150):
+        (store / f"raw/0/c/{n}").write_bytes(b"x")
+    shards = Registration(connection.client(), settings.model_copy(update={"raw_shards": True}), lambda: NOW)
+    icat_server.misbehaviour.order("drop", times=1, operations=["createMany"])
+    with pytest.raises(OSError):
+        shards.deliver(Intent("sealed", ended(store=str(store))))
+    shards.deliver(Intent("sealed", ended(store=str(store))))
+    assert len(datasets(ready)[1].datafiles) == 150
