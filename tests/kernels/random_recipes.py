@@ -38,9 +38,9 @@ anything = (
 
 @st.composite
 def recipes(draw):
-    """Give the plain data of a recipe of some steps with some of their parameters."""
+    """Give the plain data of a recipe of a few steps, as more are seldom at one, with some of their parameters."""
     data = {"name": draw(st.text(st.characters(codec="utf-8", categories=["L", "P", "N"]), min_size=1, max_size=9))}
-    for name in draw(st.lists(st.sampled_from(step_names()), unique=True)):
+    for name in draw(st.lists(st.sampled_from(step_names()), unique=True, max_size=5)):
         declared = find_step(name).declared.values()
         told = {p.name: draw(values(p.kind)) for p in declared if draw(st.booleans())}
         data[name] = told or draw(st.sampled_from([{}, True]))

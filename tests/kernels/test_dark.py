@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, reject
 from hypothesis import strategies as st
 from octostream.kernels.dark import FACTOR, FEW, DarkFrames
 from octostream.stream.errors import RecipeError, SourceError
@@ -36,7 +36,7 @@ def test_maps_are_mean_and_variance(count, height, width, noise, seed):
         maps = frames.maps()
     except SourceError:
         assert stack[0].size < 400  # few pixels may look like anything
-        return
+        reject()
     assert maps.offset.dtype == maps.variance.dtype == np.float32
     np.testing.assert_allclose(maps.offset, stack.mean(axis=0), rtol=1e-6)
     variance = stack.var(axis=0, ddof=1, dtype=np.float64)

@@ -20,22 +20,10 @@ from octostream.kernels.recipe import Recipe
 from octostream.kernels.stack_sums import PLANES, StackSums
 from scipy.ndimage import gaussian_filter, median_filter
 
+from .counts import counts_of, kinds
+
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 shapes = st.tuples(st.integers(1, 9), st.integers(1, 20), st.integers(1, 40))
-kinds = st.sampled_from(["any", "dim", "dark", "full", "falling", "ends"])
-
-
-def stack_of(shape, kind, seed):
-    rng = np.random.default_rng(seed)
-    if kind == "dim":
-        return rng.poisson(103, shape).astype(np.uint16)
-    if kind in ("dark", "full"):
-        return np.full(shape, 65535 if kind == "full" else 0, np.uint16)
-    if kind == "falling":
-        return (65535 - np.arange(np.prod(shape)) % 65536).astype(np.uint16).reshape(shape)
-    if kind == "ends":
-        return rng.choice(np.array([0, 1, 65534, 65535], np.uint16), shape)
-    return rng.integers(0, 65536, shape, dtype=np.uint16)
 
 
 def scene_of(shape, seed, hot=(), dead=()):
@@ -61,7 +49,7 @@ def sums_of(stack):
 @example((7, 1, 40), "any", 0, 100.0, None)
 @example((7, 20, 1), "any", 0, 100.0, None)
 def test_both_forms_are_equal_bit_for_bit_however_planes_came(shape, kind, seed, background, data):
-    stack = stack_of(shape, kind, seed)
+    stack = counts_of(shape, kind, seed)
     stack.flags.writeable = False
     order = np.random.default_rng(seed).permutation(len(stack))
     cut = 0 if data is None else data.draw(st.integers(0, len(stack)))
@@ -111,7 +99,7 @@ def test_the_whole_difference_is_divided():
 
 
 def test_noise_alone_has_an_elbow_and_a_flat_stack_no_hot_pixel():
-    noise = stack_of((30, 100, 100), "dim", 0)
+    noise = counts_of((30, 100, 100), "dim", 0)
     assert 0.02 < find_outliers(sums_of(noise), 100).mask.mean() < 0.4
     assert not find_outliers(sums_of(np.full((3, 9, 9), 500, np.uint16)), 100).mask.any()
 

@@ -27,11 +27,11 @@ from octostream.stream.model import Pixel, Plan
 from scipy.ndimage import correlate1d, gaussian_filter
 
 from .blockwise import run, same
+from .counts import counts_of, kinds
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 
 shapes = st.tuples(st.integers(1, 7), st.integers(1, 24), st.integers(1, 40))
-kinds = st.sampled_from(["any", "dark", "full", "falling", "low", "ends"])
 parameters = st.builds(
     Foreground,
     threshold=st.floats(0, 1),
@@ -40,17 +40,6 @@ parameters = st.builds(
     size=st.integers(0, 4).map(lambda radius: 2 * radius + 1) | st.just(65),
     z_step=st.floats(0.05, 20),
 )
-
-
-def stack_of(shape, kind, seed):
-    rng = np.random.default_rng(seed)
-    if kind in ("dark", "full"):
-        return np.full(shape, 65535 if kind == "full" else 0, np.uint16)
-    if kind == "falling":
-        return (65535 - 199 * np.arange(np.prod(shape)) % 65536).astype(np.uint16).reshape(shape)
-    if kind == "ends":
-        return rng.choice(np.array([0, 65535], np.uint16), shape)
-    return rng.integers(0, 200 if kind == "low" else 65536, shape, dtype=np.uint16)
 
 
 def masked(masker, stack):
@@ -73,7 +62,7 @@ def assert_same(got, expected):
 @example((7, 24, 40), "full", 0, Foreground(size=1), (3, 7, 11), 1)
 @example((3, 1, 40), "any", 0, Foreground(size=9, sigma=8, z_step=0.05), (3, 7, 11), 1)
 def test_both_forms_are_equal_bit_for_bit(shape, kind, seed, p, chunk, enough):
-    stack = stack_of(shape, kind, seed)
+    stack = counts_of(shape, kind, seed)
     with pytest.MonkeyPatch.context() as patch:
         # A level from few pixels of a small stack stands for one from few pixels of a large stack.
         patch.setattr(module, "_ENOUGH", enough)
@@ -87,7 +76,7 @@ def test_both_forms_are_equal_bit_for_bit(shape, kind, seed, p, chunk, enough):
 
 @given(shapes, kinds, st.integers(0, 99), parameters)
 def test_smoothing_is_scipys(shape, kind, seed, p):
-    stack = stack_of(shape, kind, seed)
+    stack = counts_of(shape, kind, seed)
     along_z, along_yx = (weights / 256 for weights in p.weights())
     exact = correlate1d(stack.astype(np.float64), along_z, 0, mode="nearest")
     exact = correlate1d(correlate1d(exact, along_yx, 1, mode="nearest"), along_yx, 2, mode="nearest")
@@ -97,7 +86,7 @@ def test_smoothing_is_scipys(shape, kind, seed, p):
 
 @pytest.mark.parametrize(("z_step", "deviation", "radius"), [(1, 2, 2), (4, 1, 1), (0.5, 4, 4)])
 def test_the_gaussian_is_the_one_that_was_asked_for(z_step, deviation, radius):
-    stack = stack_of((9, 30, 31), "any", 1)
+    stack = counts_of((9, 30, 31), "any", 1)
     exact = gaussian_filter(stack.astype(float), (deviation, 2, 2), radius=(radius, 2, 2), mode="nearest")
     # Weights in 256ths are at most 1/256 off, of three directions.
     assert abs(smooth_reference(stack, Foreground(z_step=z_step)) / 65536 - exact).max() < 65536 * 0.02
@@ -174,7 +163,7 @@ def test_an_offset_changes_nothing():
 
 
 def test_large_stacks_are_sampled_alike():
-    stack = stack_of((3, 300, 310), "any", 0)
+    stack = counts_of((3, 300, 310), "any", 0)
     p = Foreground(z_step=3)
     assert_same(
         masked(ForegroundMasker(stack.shape, p, (2, 64, 64)), stack), foreground_reference(stack, p, (2, 64, 64))
@@ -182,9 +171,9 @@ def test_large_stacks_are_sampled_alike():
 
 
 def test_one_masker_masks_every_stack_as_if_it_were_the_first():
-    stack, chunk = stack_of((5, 20, 30), "any", 0), (2, 8, 8)
+    stack, chunk = counts_of((5, 20, 30), "any", 0), (2, 8, 8)
     masker = ForegroundMasker(stack.shape, Foreground(), chunk)
-    masked(masker, stack_of((5, 20, 30), "ends", 1))
+    masked(masker, counts_of((5, 20, 30), "ends", 1))
     assert_same(masked(masker, stack[:3]), foreground_reference(stack[:3], Foreground(), chunk))
     assert_same(masked(masker, stack), foreground_reference(stack, Foreground(), chunk))
     assert stack.flags.writeable
@@ -193,7 +182,7 @@ def test_one_masker_masks_every_stack_as_if_it_were_the_first():
 
 
 def test_threads_with_their_own_maskers_agree():
-    stack, chunk = stack_of((4, 100, 90), "any", 0), (4, 32, 32)
+    stack, chunk = counts_of((4, 100, 90), "any", 0), (4, 32, 32)
     results = []
     threads = [
         threading.Thread(
@@ -211,7 +200,7 @@ def test_threads_with_their_own_maskers_agree():
 
 
 def test_stacks_that_do_not_fit_are_refused():
-    masker, stack = ForegroundMasker((4, 5, 6), Foreground(), (4, 4, 4)), stack_of((5, 5, 12), "any", 0)
+    masker, stack = ForegroundMasker((4, 5, 6), Foreground(), (4, 4, 4)), counts_of((5, 5, 12), "any", 0)
     small = np.ascontiguousarray(stack[:, :, :6])
     wrong = [small, small[:0], small[0], stack[:4, :, ::2], small[:4].astype(np.int16)]
     wrong.append(np.ascontiguousarray(small[:4, :4]))
@@ -338,7 +327,7 @@ def test_what_is_said_of_levels_and_projections_is_true():
 
 
 def test_the_distance_of_planes_is_that_of_the_run():
-    frames = stack_of((1, 1, 7, 40, 60), "any", 0)
+    frames = counts_of((1, 1, 7, 40, 60), "any", 0)
     plan = Plan(frames.shape, pixel=Pixel(z_um=0.1, y_um=0.2, x_um=0.2))
     known = run(["foreground=true"], frames, plan=plan).arrays["labels/foreground"]
     told, other = (
@@ -353,4 +342,4 @@ def test_stacks_longer_than_a_block_are_refused():
     with pytest.raises(
         RecipeError, match=r"foreground needs whole stacks.*5 planes.*: take stacks of at most 4 planes"
     ):
-        run(["foreground=true"], stack_of((1, 1, 5, 8, 8), "any", 0), block_frames=4)
+        run(["foreground=true"], counts_of((1, 1, 5, 8, 8), "any", 0), block_frames=4)

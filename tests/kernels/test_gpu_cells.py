@@ -16,9 +16,11 @@ from octostream.kernels.reference import reduce_reference
 from octostream.stream import model
 from octostream.stream.model import Plan
 
+from .counts import counts_of, kinds
 from .cuda_emulator.device import POISON, EmulatedDevice
 from .gpu_devices import on_every_device
-from .test_gpu_lane import assert_same, frames_of, kinds, planned, recipe_of, reduce_all, seeds
+from .mapped import mapped_recipe
+from .test_gpu_lane import assert_same, planned, reduce_all, seeds
 
 #: Around the sizes at which the kernel cuts frames: cells of up to eight pixels, 32 cells of a row, four rows.
 sides = st.one_of(st.integers(1, 40), st.sampled_from([63, 64, 65, 127, 129, 255, 257]))
@@ -63,7 +65,7 @@ def test_whole_numbers_are_exact_for_any_binning_and_view(
     pedestal = 100 if data is None else data.draw(st.integers(0, 65535))
     told = [f"calibrate.offset={offset}", f"calibrate.gain={gain}", f"encode.pedestal={pedestal}", "pyramid.until=3"]
     recipe = Recipe.load("lightsheet", [*told, *settings_of(binning, along, modes, level)])
-    frames, plan = frames_of(shape, kind, seed), Plan(shape)
+    frames, plan = counts_of(shape, kind, seed), Plan(shape)
     got, expected = both(recipe, plan, frames, device_of(seed), order=np.random.default_rng(seed).permutation)
     assert_same(got, expected)
     reference = reduce_reference(recipe, frames, {})
@@ -74,7 +76,7 @@ def test_whole_numbers_are_exact_for_any_binning_and_view(
 @settings(max_examples=60)
 @given(shapes, kinds, seeds, binnings, st.booleans(), st.data())
 def test_maps_and_hot_pixels(device_of, shape, kind, seed, binning, whole, data):
-    rng, frames, plan = np.random.default_rng(seed), frames_of(shape, kind, seed), Plan(shape)
+    rng, frames, plan = np.random.default_rng(seed), counts_of(shape, kind, seed), Plan(shape)
     maps = {}
     if data.draw(st.booleans()):
         maps["calibrate.offset"] = rng.normal(100, 20, shape[3:]).astype(np.float32)
@@ -87,7 +89,7 @@ def test_maps_and_hot_pixels(device_of, shape, kind, seed, binning, whole, data)
         maps = {
             key: np.rint(value + 0.5).astype(value.dtype) if key[0] == "c" else value for key, value in maps.items()
         }
-    recipe = recipe_of(maps, "pyramid.until=4", *settings_of(binning))
+    recipe = mapped_recipe(maps, "pyramid.until=4", *settings_of(binning))
     assume(not isinstance(planned(recipe, plan, maps)[1], str))
     got, expected = both(recipe, plan, frames, device_of(seed), maps)
     exact = whole or not any(key.startswith("calibrate") for key in maps)
@@ -100,7 +102,7 @@ def test_maps_and_hot_pixels(device_of, shape, kind, seed, binning, whole, data)
 @on_every_device
 @pytest.mark.parametrize("mode", BIN_MODES)
 def test_fractions_are_off_at_ties_only(device_of, mode):
-    frames, plan = frames_of((1, 1, 3, 21, 70), "any", 5), Plan((1, 1, 3, 21, 70))
+    frames, plan = counts_of((1, 1, 3, 21, 70), "any", 5), Plan((1, 1, 3, 21, 70))
     told = ["calibrate.offset=99.3", "calibrate.gain=0.47", "pyramid.until=20", *settings_of((2, mode))]
     got, expected = both(Recipe.load("lightsheet", told), plan, frames, device_of(1))
     assert_same(got, expected, tolerance=1)
@@ -110,9 +112,9 @@ def test_fractions_are_off_at_ties_only(device_of, mode):
 
 @on_every_device
 def test_every_pixel_is_written_and_twice_gives_the_same_bits(device_of):
-    frames, plan = frames_of((2, 2, 2, 37, 70), "ends", 4), Plan((2, 2, 2, 37, 70))
+    frames, plan = counts_of((2, 2, 2, 37, 70), "ends", 4), Plan((2, 2, 2, 37, 70))
     hot = {"hot_pixels.pixels": np.argwhere(np.random.default_rng(1).random((37, 70)) < 0.05).astype(np.int32)}
-    gpu = planned(recipe_of(hot, "pyramid.until=2", *settings_of((2, "max"))), plan, hot)[1]
+    gpu = planned(mapped_recipe(hot, "pyramid.until=2", *settings_of((2, "max"))), plan, hot)[1]
     first, _ = reduce_all(GpuLane(gpu, device_of(0)), plan, frames)
     device = device_of(9)
     lane = GpuLane(gpu, device)
@@ -130,7 +132,7 @@ def test_missing_frames_and_split_stacks(device_of, split, monkeypatch):
     if split:
         monkeypatch.setattr(model, "BLOCK_BYTES", 2 * 9 * 11 * 3)
     plan = Plan((1, 1, 7, 9, 11)) if split else Plan((2, 2, 3, 9, 11))
-    frames = frames_of(plan.shape, "any", 1).reshape(-1, 9, 11)
+    frames = counts_of(plan.shape, "any", 1).reshape(-1, 9, 11)
     recipe = Recipe.load("lightsheet", ["pyramid.until=2", *settings_of((2, "mean"), level=30000)])
     lane, gpu = planned(recipe, plan, keep_raw=True)
     there = np.random.default_rng(2).random(plan.shape[:3]) < 0.4
@@ -154,7 +156,7 @@ def test_hot_pixels_in_every_binning(device_of, binning):
     rng, plan = np.random.default_rng(3), Plan((1, 1, 2, 21, 45))
     hot = {"hot_pixels.pixels": np.argwhere(rng.random((21, 45)) < 0.1).astype(np.int32)}
     hot["calibrate.gain"] = rng.integers(1, 9, (21, 45)).astype(np.float32)
-    frames, recipe = frames_of(plan.shape, "low", 1), recipe_of(hot, "pyramid.until=8", *settings_of(binning))
+    frames, recipe = counts_of(plan.shape, "dim", 1), mapped_recipe(hot, "pyramid.until=8", *settings_of(binning))
     got, expected = both(recipe, plan, frames, device_of(1), hot)
     assert_same(got, expected)
     assert len(np.unique(got["0"])) > 10

@@ -13,44 +13,23 @@ from octostream.kernels.gpu_launches import plan_launches
 from octostream.kernels.gpu_plan import plan_gpu
 from octostream.kernels.gpu_structures import TALLY
 from octostream.kernels.lane import Lane, plan_lane
-from octostream.kernels.maps import digest
 from octostream.kernels.projections import ALONG
 from octostream.kernels.recipe import Recipe
 from octostream.kernels.reference import reduce_reference
 from octostream.kernels.statistics import statistics_reference
 from octostream.stream.model import Plan
 
+from .counts import counts_of, kinds
 from .cuda_emulator.device import POISON, EmulatedDevice
 from .gpu_devices import on_every_device
+from .mapped import mapped_recipe
 
 #: Around the sizes at which the kernels cut frames: spans of 8, warps of 32 spans, four rows of cells, tiles of 64.
 sides = st.one_of(st.integers(1, 40), st.sampled_from([63, 64, 65, 127, 128, 129, 255, 256, 257, 300]))
 shapes = st.tuples(st.integers(1, 2), st.integers(1, 2), st.integers(1, 3), sides, sides).filter(
     lambda shape: np.prod(shape) < 40_000
 )
-kinds = st.sampled_from(["any", "dark", "full", "falling", "low", "ends"])
 seeds = st.integers(0, 2**31)
-
-
-def frames_of(shape, kind, seed):
-    rng = np.random.default_rng(seed)
-    if kind == "dark":
-        return np.zeros(shape, np.uint16)
-    if kind == "full":
-        return np.full(shape, 65535, np.uint16)
-    if kind == "falling":
-        return (65535 - np.arange(np.prod(shape)) % 65536).astype(np.uint16).reshape(shape)
-    if kind == "ends":
-        return rng.choice(np.array([0, 1, 65534, 65535], np.uint16), shape)
-    return rng.integers(0, 200 if kind == "low" else 65536, shape, dtype=np.uint16)
-
-
-def recipe_of(maps, *overrides):
-    data = Recipe.load("lightsheet", overrides).to_json()
-    for key, array in maps.items():
-        step, name = key.split(".")
-        data[step][name] = {"map": key, "file": f"{name}.npy", "xxh3": digest(array)}
-    return Recipe.from_json(data)
 
 
 def planned(recipe, plan, maps=None, *, keep_raw=False):
@@ -91,7 +70,7 @@ def assert_same(got, expected, tolerance=0):
 def test_whole_numbers_are_exact_for_any_shape(device_of, shape, kind, seed, factor, until, data):
     offset, gain = (98, 1) if data is None else data.draw(st.tuples(st.integers(-300, 70000), st.integers(1, 300)))
     pedestal = 100 if data is None else data.draw(st.integers(0, 65535))
-    frames, plan = frames_of(shape, kind, seed), Plan(shape)
+    frames, plan = counts_of(shape, kind, seed), Plan(shape)
     texts = [f"calibrate.offset={offset}", f"calibrate.gain={gain}", f"bin.factor={factor}"]
     recipe = Recipe.load("lightsheet", [*texts, f"pyramid.until={until}", f"encode.pedestal={pedestal}"])
     lane, gpu = planned(recipe, plan, keep_raw=True)
@@ -105,7 +84,7 @@ def test_whole_numbers_are_exact_for_any_shape(device_of, shape, kind, seed, fac
 @settings(max_examples=60)
 @given(shapes, kinds, seeds, st.sampled_from(FACTORS), st.booleans(), st.data())
 def test_maps_and_hot_pixels(device_of, shape, kind, seed, factor, whole, data):
-    rng, frames, plan = np.random.default_rng(seed), frames_of(shape, kind, seed), Plan(shape)
+    rng, frames, plan = np.random.default_rng(seed), counts_of(shape, kind, seed), Plan(shape)
     maps = {}
     if data.draw(st.booleans()):
         maps["calibrate.offset"] = rng.normal(100, 20, shape[3:]).astype(np.float32)
@@ -118,7 +97,7 @@ def test_maps_and_hot_pixels(device_of, shape, kind, seed, factor, whole, data):
         maps = {
             key: np.rint(value + 0.5).astype(value.dtype) if key[0] == "c" else value for key, value in maps.items()
         }
-    recipe = recipe_of(maps, f"bin.factor={factor}", "pyramid.until=4")
+    recipe = mapped_recipe(maps, f"bin.factor={factor}", "pyramid.until=4")
     lane, gpu = planned(recipe, plan, maps)
     got, stats = reduce_all(GpuLane(gpu, device_of(seed)), plan, frames)
     expected = reduce_reference(recipe, frames, maps)
@@ -138,7 +117,7 @@ def test_maps_and_hot_pixels(device_of, shape, kind, seed, factor, whole, data):
 @settings(max_examples=40)
 @given(st.floats(-1e3, 1e5), st.floats(1e-3, 1e3), kinds, st.integers(0, 99), st.sampled_from(FACTORS))
 def test_fractional_numbers_are_off_at_ties_only(device_of, offset, gain, kind, seed, factor):
-    frames = frames_of((1, 1, 2, 9, 33), kind, seed)
+    frames = counts_of((1, 1, 2, 9, 33), kind, seed)
     recipe = Recipe.load("lightsheet", [f"calibrate.offset={offset}", f"calibrate.gain={gain}", f"bin.factor={factor}"])
     plan = Plan(frames.shape)
     got, _ = reduce_all(GpuLane(planned(recipe, plan)[1], device_of(seed)), plan, frames)
@@ -168,8 +147,8 @@ def test_every_form_of_the_calibration(device_of, form, factor, width):
     plan = Plan((1, 1, 3, 11, width))
     maps = maps_of_form(form, rng, plan.frame_shape)
     maps["hot_pixels.pixels"] = np.array([[0, 0], [4, 5], [4, 6], [8, 12], [10, width - 1]], np.int32)
-    frames = frames_of(plan.shape, "any", 1)
-    recipe = recipe_of(maps, f"bin.factor={factor}", "pyramid.until=3")
+    frames = counts_of(plan.shape, "any", 1)
+    recipe = mapped_recipe(maps, f"bin.factor={factor}", "pyramid.until=3")
     lane, gpu = planned(recipe, plan, maps)
     assert gpu.fixed.form == form
     device = device_of(5)
@@ -181,20 +160,20 @@ def test_every_form_of_the_calibration(device_of, form, factor, width):
 @on_every_device
 def test_huge_map_values_stay_exact(device_of):
     rng = np.random.default_rng(0)
-    frames = frames_of((1, 1, 1, 20, 30), "any", 0)
+    frames = counts_of((1, 1, 1, 20, 30), "any", 0)
     maps = {
         "calibrate.offset": rng.integers(60000, 65536, (20, 30)).astype(np.float32),
         "calibrate.gain": rng.integers(90001, 99999, (20, 30)).astype(np.float32),
     }
     frames[0, 0, 0] = maps["calibrate.offset"]
-    recipe, plan = recipe_of(maps), Plan(frames.shape)
+    recipe, plan = mapped_recipe(maps), Plan(frames.shape)
     got, _ = reduce_all(GpuLane(planned(recipe, plan, maps)[1], device_of()), plan, frames)
     assert (got["0"] == 100).all()
 
 
 @on_every_device
 def test_sums_and_squares_are_whole_and_exact(device_of):
-    frames, plan = frames_of((1, 1, 3, 70, 601), "any", 3), Plan((1, 1, 3, 70, 601))
+    frames, plan = counts_of((1, 1, 3, 70, 601), "any", 3), Plan((1, 1, 3, 70, 601))
     frames[0, 0, 1] = 65535
     lane = GpuLane(planned(Recipe.load("lightsheet"), plan)[1], device_of(2))
     lane.begin((1, 1, 3))
@@ -209,9 +188,9 @@ def test_sums_and_squares_are_whole_and_exact(device_of):
 
 @on_every_device
 def test_every_pixel_is_written_and_twice_gives_the_same_bits(device_of):
-    frames, plan = frames_of((2, 2, 2, 37, 300), "any", 4), Plan((2, 2, 2, 37, 300))
+    frames, plan = counts_of((2, 2, 2, 37, 300), "any", 4), Plan((2, 2, 2, 37, 300))
     hot = {"hot_pixels.pixels": np.argwhere(np.random.default_rng(1).random((37, 300)) < 0.05).astype(np.int32)}
-    gpu = planned(recipe_of(hot, "pyramid.until=2"), plan, hot)[1]
+    gpu = planned(mapped_recipe(hot, "pyramid.until=2"), plan, hot)[1]
     first, _ = reduce_all(GpuLane(gpu, device_of(0)), plan, frames)
     device = device_of(9)
     lane = GpuLane(gpu, device)
@@ -224,7 +203,7 @@ def test_every_pixel_is_written_and_twice_gives_the_same_bits(device_of):
 
 @on_every_device
 def test_missing_frames_are_zero_and_leave_the_projection(device_of):
-    frames, plan = frames_of((2, 2, 3, 9, 11), "any", 1), Plan((2, 2, 3, 9, 11))
+    frames, plan = counts_of((2, 2, 3, 9, 11), "any", 1), Plan((2, 2, 3, 9, 11))
     lane, gpu = planned(Recipe.load("lightsheet", ["pyramid.until=2"]), plan, keep_raw=True)
     there = np.zeros((2, 2, 3), bool)
     there.reshape(-1)[[4, 0, 2]] = True
@@ -240,7 +219,7 @@ def test_missing_frames_are_zero_and_leave_the_projection(device_of):
 
 @on_every_device
 def test_level_0_of_a_frame_at_any_time(device_of):
-    frames, plan = frames_of((1, 1, 4, 20, 50), "any", 1), Plan((1, 1, 4, 20, 50))
+    frames, plan = counts_of((1, 1, 4, 20, 50), "any", 1), Plan((1, 1, 4, 20, 50))
     lane, gpu = planned(Recipe.load("lightsheet"), plan)
     gpu_lane, cpu_lane = GpuLane(gpu, device_of(3)), Lane(lane)
     for one in (gpu_lane, cpu_lane):
@@ -260,7 +239,7 @@ def test_blocks_of_part_of_a_stack_and_smaller_last_blocks(device_of, monkeypatc
 
     monkeypatch.setattr(model, "BLOCK_BYTES", 2 * 12 * 20 * 3)
     for shape in ((1, 1, 7, 12, 20), (5, 1, 2, 12, 20)):
-        frames, plan = frames_of(shape, "any", 6), Plan(shape)
+        frames, plan = counts_of(shape, "any", 6), Plan(shape)
         lane, gpu = planned(Recipe.load("lightsheet", ["pyramid.until=4"]), plan)
         assert len({block.extent for block in plan.blocks}) == (2 if shape[0] == 1 else 1)
         one, other = GpuLane(gpu, device_of(1)), Lane(lane)
@@ -278,7 +257,7 @@ def test_blocks_of_part_of_a_stack_and_smaller_last_blocks(device_of, monkeypatc
 def test_deep_pyramids_in_several_launches(device_of):
     # 480 columns halve six times to 8 whole ones, which then lie unaligned behind the levels before.
     for shape in ((1, 1, 2, 1, 480), (1, 1, 2, 130, 65), (1, 1, 1, 129, 128)):
-        frames, plan = frames_of(shape, "any", 8), Plan(shape)
+        frames, plan = counts_of(shape, "any", 8), Plan(shape)
         recipe = Recipe.load("lightsheet", ["pyramid.until=1", "bin.factor=1"])
         got, _ = reduce_all(GpuLane(planned(recipe, plan)[1], device_of(4)), plan, frames)
         assert "7" in got
@@ -288,9 +267,9 @@ def test_deep_pyramids_in_several_launches(device_of):
 @pytest.mark.parametrize("order", [(0, 1, 2, 3, 4, 5), (5, 0, 3, 1, 4, 2)])
 def test_several_frames_of_several_stacks_in_one_launch(order):
     plan, device = Plan((3, 1, 2, 21, 260)), EmulatedDevice()
-    frames = frames_of(plan.shape, "any", 2).reshape(-1, 21, 260)
+    frames = counts_of(plan.shape, "any", 2).reshape(-1, 21, 260)
     hot = {"hot_pixels.pixels": np.array([[3, 3], [20, 259]], np.int32)}
-    lane, gpu = planned(recipe_of(hot, "pyramid.until=20"), plan, hot)
+    lane, gpu = planned(mapped_recipe(hot, "pyramid.until=20"), plan, hot)
     layout, constants = BlockLayout.of(gpu), ConstantBuffers.of(gpu, device)
     block, slot = device.buffer(2 * layout.size), SlotBuffers.of(gpu, device, frames=6)
     block.bytes[: 2 * layout.running].fill(POISON)

@@ -13,22 +13,9 @@ from octostream.kernels.histogram import BINS, WIDTHS, Histogram, Tallier, tally
 from octostream.stream.errors import RecipeError
 
 from .blockwise import run, same
+from .counts import counts_of, kinds
 
-kinds = st.sampled_from(["any", "dim", "dark", "full", "falling", "ends"])
 shapes = st.tuples(st.integers(1, 30), st.integers(1, 200))
-
-
-def frame_of(shape, kind, seed):
-    rng = np.random.default_rng(seed)
-    if kind == "dim":
-        return rng.poisson(120, shape).astype(np.uint16)
-    if kind in ("dark", "full"):
-        return np.full(shape, 65535 if kind == "full" else 0, np.uint16)
-    if kind == "falling":
-        return (65535 - np.arange(np.prod(shape)) % 65536).astype(np.uint16).reshape(shape)
-    if kind == "ends":
-        return rng.choice(np.array([0, 1, 15, 16, 4095, 4096, 65519, 65520, 65534, 65535], np.uint16), shape)
-    return rng.integers(0, 65536, shape, dtype=np.uint16)
 
 
 def fields(tally):
@@ -39,10 +26,10 @@ def fields(tally):
 @example((1, 140_001), "full", 16, 0)
 @example((1, 1), "ends", 1, 0)
 def test_both_forms_are_equal_bit_for_bit(shape, kind, width, seed):
-    frame = frame_of(shape, kind, seed)
+    frame = counts_of(shape, kind, seed)
     frame.flags.writeable = False
     tallier, bins = Tallier(width), np.full(BINS, 9, np.uint32)
-    tallier.tally(frame_of((3, 5), "any", 1), bins)
+    tallier.tally(counts_of((3, 5), "any", 1), bins)
     got = tallier.tally(frame, bins)
     assert fields(got) == fields(tally_reference(frame, width))
     assert got.bins.sum() == frame.size
@@ -56,7 +43,7 @@ percents = st.sampled_from([0, 1, 25, 50, 99.9, 99.99, 100]) | st.floats(0, 100)
 @given(shapes, kinds, st.sampled_from(WIDTHS), percents, st.integers(0, 99))
 @example((1, 1000), "any", 1, 99.9, 0)
 def test_percentiles_are_exact_to_the_width_of_a_bin(shape, kind, width, percent, seed):
-    frame = frame_of(shape, kind, seed)
+    frame = counts_of(shape, kind, seed)
     ranked = np.sort(frame.ravel()).tolist()
     exact = ranked[max(math.ceil(Fraction(str(percent)) * frame.size / 100), 1) - 1]
     got = tally_reference(frame, width).percentile(percent)
@@ -68,7 +55,7 @@ def test_percentiles_are_exact_to_the_width_of_a_bin(shape, kind, width, percent
 
 @given(shapes, st.sampled_from(["dim", "dark"]), st.integers(0, 100), st.integers(0, 9))
 def test_percentiles_are_numpys_where_bins_are_counts(shape, kind, percent, seed):
-    frame = frame_of(shape, kind, seed)
+    frame = counts_of(shape, kind, seed)
     # Half a pixel below the rank, NumPy's binary fractions cannot reach the next one by an error of rounding.
     rank = max(math.ceil(Fraction(percent, 100) * frame.size), 1)
     exact = np.percentile(frame, 100 * (rank - 0.5) / frame.size, method="inverted_cdf")
@@ -124,7 +111,7 @@ stacks = st.tuples(*[st.integers(1, 3)] * 3, st.integers(1, 9), st.integers(1, 2
 @settings(max_examples=40)
 @given(stacks, kinds, st.sampled_from(WIDTHS), st.integers(0, 99), st.integers(1, 30), st.floats(0, 0.6))
 def test_the_step_tallies_every_frame_whatever_comes_when(shape, kind, width, seed, block_frames, share):
-    frames = frame_of(shape, kind, seed)
+    frames = counts_of(shape, kind, seed)
     lost = set(np.flatnonzero(np.random.default_rng(seed).random(math.prod(shape[:3])) < share).tolist())
     overrides = ["histogram=true", f"histogram.width={width}"]
     got = run(overrides, frames, lost=lost, seed=seed, block_frames=block_frames)
@@ -143,7 +130,7 @@ def test_the_step_tallies_every_frame_whatever_comes_when(shape, kind, width, se
 
 
 def test_the_histogram_of_a_run_is_no_picture():
-    got = run(["histogram=true", "histogram.percentiles=[]"], frame_of((2, 1, 3, 6, 8), "dim", 0))
+    got = run(["histogram=true", "histogram.percentiles=[]"], counts_of((2, 1, 3, 6, 8), "dim", 0))
     product = next(p for p in got.reduction.products if p.path == "histogram")
     assert (product.axes, product.shape, product.dtype, product.shows) == ("tczb", (2, 1, 3, BINS), "uint32", "values")
     assert product.attributes == {"first_count": 0, "bin_counts": 16}

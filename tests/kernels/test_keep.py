@@ -14,22 +14,11 @@ from octostream.kernels.keep import Keep, PlaneBins, StackMeter, metric_referenc
 from octostream.stream.errors import RecipeError
 
 from .blockwise import run, same
+from .counts import counts_of, kinds
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 METRICS = ("snr", "entropy", "mean", "max")
 shapes = st.tuples(st.integers(1, 5), st.integers(1, 20), st.integers(1, 40))
-kinds = st.sampled_from(["any", "dark", "full", "falling", "low", "ends"])
-
-
-def stack_of(shape, kind, seed):
-    rng = np.random.default_rng(seed)
-    if kind in ("dark", "full"):
-        return np.full(shape, 65535 if kind == "full" else 0, np.uint16)
-    if kind == "falling":
-        return (65535 - 199 * np.arange(np.prod(shape)) % 65536).astype(np.uint16).reshape(shape)
-    if kind == "ends":
-        return rng.choice(np.array([0, 65535], np.uint16), shape)
-    return rng.integers(0, 200 if kind == "low" else 65536, shape, dtype=np.uint16)
 
 
 def judged(stack, metric, pedestal=100.0, order=None):
@@ -46,7 +35,7 @@ def judged(stack, metric, pedestal=100.0, order=None):
 @example((2, 1, 140_001), "full", 0, "mean")
 @example((1, 2, 140_001), "ends", 0, "snr")
 def test_metrics_are_numpys_in_any_order(shape, kind, seed, metric):
-    stack = stack_of(shape, kind, seed)
+    stack = counts_of(shape, kind, seed)
     stack.flags.writeable = False
     got, expected = judged(stack, metric), metric_reference(stack, metric, 100.0)
     assert math.isclose(got, expected, rel_tol=1e-6, abs_tol=1e-4)

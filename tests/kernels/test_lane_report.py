@@ -5,9 +5,10 @@ import pytest
 from octostream.kernels.lane import plan_lane
 from octostream.kernels.lane_report import lane_report
 from octostream.kernels.lane_steps import LANE
-from octostream.kernels.maps import digest
 from octostream.kernels.recipe import Recipe
 from octostream.stream.model import Plan
+
+from .mapped import mapped_recipe
 
 SIDE = 256
 RAW = 2 * SIDE**2
@@ -15,11 +16,8 @@ CELLS = (SIDE // 2) ** 2
 
 
 def report(*overrides, maps=None, keep_raw=False):
-    data = Recipe.load("lightsheet", ["pyramid.until=100", *overrides]).to_json()
-    for key, array in (maps or {}).items():
-        data["calibrate"][key.partition(".")[2]] = {"map": key, "file": "map.npy", "xxh3": digest(array)}
-    plan = Plan((1, 1, 3, SIDE, SIDE))
-    return lane_report(plan_lane(Recipe.from_json(data), plan, maps or {}, keep_raw=keep_raw))
+    recipe = mapped_recipe(maps or {}, "pyramid.until=100", *overrides)
+    return lane_report(plan_lane(recipe, Plan((1, 1, 3, SIDE, SIDE)), maps or {}, keep_raw=keep_raw))
 
 
 def test_the_raw_frame_is_read_once_and_a_bin_is_written():

@@ -8,10 +8,10 @@ from octostream.kernels.binning import bin_reference, plan_cells
 from octostream.kernels.calibrate import calibrate_reference
 from octostream.kernels.encode import encode_reference
 from octostream.kernels.lane import Lane, plan_lane
-from octostream.kernels.maps import digest
 from octostream.kernels.narrow import LIMIT, plan_narrow
-from octostream.kernels.recipe import Recipe
 from octostream.stream.model import Plan
+
+from .mapped import mapped_recipe
 
 SIZE = (33, 70)
 factors, modes = st.sampled_from([1, 2, 4, 8]), st.sampled_from(["mean", "sum"])
@@ -19,16 +19,11 @@ factors, modes = st.sampled_from([1, 2, 4, 8]), st.sampled_from(["mean", "sum"])
 
 def level0(offset, gain, factor, mode, frame):
     """Reduce one frame, and give the plan and level 0; arrays become maps."""
-    data = Recipe.load("lightsheet", ["pyramid=false", f"bin.factor={factor}", f"bin.mode={mode}"]).to_json()
-    maps = {}
-    for name, value in (("offset", offset), ("gain", gain)):
-        if isinstance(value, np.ndarray):
-            key = f"calibrate.{name}"
-            maps[key] = value
-            data["calibrate"][name] = {"map": key, "file": f"{name}.npy", "xxh3": digest(value)}
-        else:
-            data["calibrate"][name] = value
-    plan = plan_lane(Recipe.from_json(data), Plan((1, 1, 1, *frame.shape)), maps, keep_raw=False)
+    told = {"calibrate.offset": offset, "calibrate.gain": gain}
+    maps = {key: value for key, value in told.items() if isinstance(value, np.ndarray)}
+    numbers = [f"{key}={value}" for key, value in told.items() if key not in maps]
+    recipe = mapped_recipe(maps, "pyramid=false", f"bin.factor={factor}", f"bin.mode={mode}", *numbers)
+    plan = plan_lane(recipe, Plan((1, 1, 1, *frame.shape)), maps, keep_raw=False)
     lane = Lane(plan)
     lane.begin((1, 1, 1))
     lane.add(0, frame)

@@ -19,26 +19,15 @@ from octostream.stream import model
 from octostream.stream.errors import RecipeError
 from octostream.stream.model import FrameStats, Plan, Product
 
+from .counts import counts_of, kinds
+from .mapped import mapped_recipe
+
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 
 shapes = st.tuples(
     st.integers(1, 3), st.integers(1, 3), st.integers(1, 6), st.integers(1, 21), st.integers(1, 75)
 ).filter(lambda shape: np.prod(shape) < 60_000)
 factors, modes = st.sampled_from([1, 2, 4, 8]), st.sampled_from(["mean", "sum", "max", "binomial"])
-kinds = st.sampled_from(["any", "dark", "full", "falling", "low", "ends"])
-
-
-def frames_of(shape, kind, seed):
-    rng = np.random.default_rng(seed)
-    if kind == "dark":
-        return np.zeros(shape, np.uint16)
-    if kind == "full":
-        return np.full(shape, 65535, np.uint16)
-    if kind == "falling":
-        return (65535 - np.arange(np.prod(shape)) % 65536).astype(np.uint16).reshape(shape)
-    if kind == "ends":
-        return rng.choice(np.array([0, 1, 65534, 65535], np.uint16), shape)
-    return rng.integers(0, 200 if kind == "low" else 65536, shape, dtype=np.uint16)
 
 
 def reduce_all(reducer: BlockReducer, frames, order=None):
@@ -88,7 +77,7 @@ def test_whole_numbers_are_exact_for_any_shape(shape, kind, seed, factor, mode, 
     offset, gain = (98, 1) if data is None else data.draw(st.tuples(st.integers(-300, 70000), st.integers(1, 300)))
     pedestal = 100 if data is None else data.draw(st.integers(0, 65535))
     limit = 4 if data is None else data.draw(st.integers(1, 30))
-    frames = frames_of(shape, kind, seed)
+    frames = counts_of(shape, kind, seed)
     texts = [f"calibrate.offset={offset}", f"calibrate.gain={gain}", f"bin.factor={factor}"]
     texts += [f"bin.mode={mode}"]
     recipe = Recipe.load("lightsheet", [*texts, f"pyramid.until={until}", f"encode.pedestal={pedestal}"])
@@ -106,7 +95,7 @@ def test_whole_numbers_are_exact_for_any_shape(shape, kind, seed, factor, mode, 
 @given(shapes, kinds, st.integers(0, 2**32 - 1), factors, modes, st.booleans(), st.data())
 def test_maps_and_hot_pixels(shape, kind, seed, factor, mode, whole, data):
     rng = np.random.default_rng(seed)
-    frames, size = frames_of(shape, kind, seed), shape[3:]
+    frames, size = counts_of(shape, kind, seed), shape[3:]
     maps = {}
     if data.draw(st.booleans()):
         maps["calibrate.offset"] = rng.normal(100, 20, size).astype(np.float32)
@@ -119,7 +108,7 @@ def test_maps_and_hot_pixels(shape, kind, seed, factor, mode, whole, data):
         maps = {
             key: np.rint(value + 0.5).astype(value.dtype) if key[0] == "c" else value for key, value in maps.items()
         }
-    recipe = resolved(maps, f"bin.factor={factor}", f"bin.mode={mode}", "pyramid.until=4")
+    recipe = mapped_recipe(maps, f"bin.factor={factor}", f"bin.mode={mode}", "pyramid.until=4")
     got, _ = reduce_all(plan_reduction(recipe, Plan(shape), maps).reducer(), frames)
     expected = reduce_reference(recipe, frames, maps)
     if whole:
@@ -130,21 +119,10 @@ def test_maps_and_hot_pixels(shape, kind, seed, factor, mode, whole, data):
         assert ties.mean() <= 0.01 + 1 / ties.size
 
 
-def resolved(maps, *overrides):
-    """Give a recipe that refers to these arrays, as one that was resolved from files does."""
-    from octostream.kernels.maps import digest
-
-    data = Recipe.load("lightsheet", overrides).to_json()
-    for key, array in maps.items():
-        step, name = key.split(".")
-        data[step][name] = {"map": key, "file": f"{name}.npy", "xxh3": digest(array)}
-    return Recipe.from_json(data)
-
-
 @settings(deadline=None, max_examples=40)
 @given(st.floats(-1e3, 1e5), st.floats(1e-3, 1e3), kinds, st.integers(0, 99), factors)
 def test_fractional_numbers_are_off_at_ties_only(offset, gain, kind, seed, factor):
-    frames = frames_of((1, 1, 2, 9, 33), kind, seed)
+    frames = counts_of((1, 1, 2, 9, 33), kind, seed)
     recipe = Recipe.load("lightsheet", [f"calibrate.offset={offset}", f"calibrate.gain={gain}", f"bin.factor={factor}"])
     got, _ = reduce_all(plan_reduction(recipe, Plan(frames.shape)).reducer(), frames)
     assert_equal(got, reduce_reference(recipe, frames, {}), tolerance=1)
@@ -152,13 +130,13 @@ def test_fractional_numbers_are_off_at_ties_only(offset, gain, kind, seed, facto
 
 def test_huge_map_values_stay_exact():
     rng = np.random.default_rng(0)
-    frames = frames_of((1, 1, 1, 20, 30), "any", 0)
+    frames = counts_of((1, 1, 1, 20, 30), "any", 0)
     maps = {
         "calibrate.offset": rng.integers(60000, 65536, (20, 30)).astype(np.float32),
         "calibrate.gain": rng.integers(90001, 99999, (20, 30)).astype(np.float32),
     }
     frames[0, 0, 0] = maps["calibrate.offset"]
-    recipe = resolved(maps)
+    recipe = mapped_recipe(maps)
     reduction = plan_reduction(recipe, Plan(frames.shape), maps)
     got, _ = reduce_all(reduction.reducer(), frames)
     assert reduction.lane.calibration.base_map.dtype == np.float64
@@ -171,7 +149,7 @@ def test_rare_maps_are_compiled_before_frames_come(monkeypatch, gain, frames):
     maps["calibrate.gain"][2, 3] += 0.25 + gain / 1000
     plain = lane_module.reduce_frame
     monkeypatch.setattr(lane_module, "reduce_frame", lambda *a, **k: called.append(a[0].max()) or plain(*a, **k))
-    plan_reduction(resolved(maps), Plan((1, 1, 1, 6, 6)), maps).reducer()
+    plan_reduction(mapped_recipe(maps), Plan((1, 1, 1, 6, 6)), maps).reducer()
     assert called == [0] * frames
 
 
@@ -233,7 +211,7 @@ def test_missing_frames_are_zero_and_leave_the_projection():
 
 def test_buffers_are_reused_and_smaller_blocks_fit():
     plan = Plan((5, 2, 2, 6, 6), rate_hz=8.0)
-    frames = frames_of(plan.shape, "any", 3)
+    frames = counts_of(plan.shape, "any", 3)
     reducer = plan_reduction(Recipe.load("lightsheet"), plan).reducer()
     assert [b.extent for b in plan.blocks] == [(2, 2, 2), (2, 2, 2), (1, 2, 2)]
     first = None
@@ -248,7 +226,7 @@ def test_buffers_are_reused_and_smaller_blocks_fit():
 
 
 def test_caller_pixels_are_only_read():
-    pixels = frames_of((5, 7), "any", 0)
+    pixels = counts_of((5, 7), "any", 0)
     before = pixels.copy()
     reducer = plan_reduction(Recipe.load("lightsheet", ["hot_pixels.pixels=[[1,1]]"]), Plan((1, 1, 1, 5, 7))).reducer()
     reducer.begin(reducer._reduction.plan.blocks[0])
@@ -302,7 +280,7 @@ def test_a_frame_that_does_not_belong_is_refused():
 
 
 def test_rows_longer_than_a_32_bit_sum():
-    frames = frames_of((1, 1, 2, 1, 140_001), "full", 0)
+    frames = counts_of((1, 1, 2, 1, 140_001), "full", 0)
     frames[0, 0, 1, 0, 70_000:] = 7
     reducer = plan_reduction(Recipe.load("lightsheet", ["pyramid.until=100000"]), Plan(frames.shape)).reducer()
     got, stats = reduce_all(reducer, frames)
@@ -312,7 +290,7 @@ def test_rows_longer_than_a_32_bit_sum():
 
 
 def test_threads_with_their_own_reducers_agree():
-    frames = frames_of((1, 1, 16, 64, 96), "any", 5)
+    frames = counts_of((1, 1, 16, 64, 96), "any", 5)
     hot = [[y, x] for y in range(0, 64, 3) for x in range(0, 96, 2)]
     reduction = plan_reduction(Recipe.load("lightsheet", [f"hot_pixels.pixels={hot}"]), Plan(frames.shape))
     expected = reduce_reference(reduction.recipe, frames, {})
@@ -335,7 +313,7 @@ def test_threads_with_their_own_reducers_agree():
 @pytest.mark.parametrize("key", ["calibrate.offset", "calibrate.gain", "hot_pixels.pixels"])
 def test_maps_are_checked_again_on_arrival(key):
     good = np.array([[1, 1]], np.int32) if key[0] == "h" else np.full((6, 6), 2, np.float32)
-    recipe = resolved({key: good})
+    recipe = mapped_recipe({key: good})
     plan = Plan((1, 1, 1, 6, 6))
     plan_reduction(recipe, plan, {key: good})
     with pytest.raises(RecipeError, match=f"{key} .*needs the map"):
@@ -365,6 +343,6 @@ def test_warm_up_leaves_nothing_to_compile_for_maps():
     before = len(_reduce_frame.signatures), len(lane_module.halve.signatures)
     maps = {"calibrate.gain": np.full((8, 8), 0.5, np.float32), "calibrate.offset": np.full((8, 8), 99, np.float32)}
     reduce_all(
-        plan_reduction(resolved(maps), Plan((1, 1, 1, 8, 8)), maps).reducer(), frames_of((1, 1, 1, 8, 8), "any", 0)
+        plan_reduction(mapped_recipe(maps), Plan((1, 1, 1, 8, 8)), maps).reducer(), counts_of((1, 1, 1, 8, 8), "any", 0)
     )
     assert (len(_reduce_frame.signatures), len(lane_module.halve.signatures)) == before
