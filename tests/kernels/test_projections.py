@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from octostream.kernels.contract_runs import Case, run
 from octostream.kernels.recipe import Recipe
 from octostream.kernels.reduction import plan_reduction
 from octostream.stream import model
@@ -11,7 +12,6 @@ from octostream.stream.errors import RecipeError
 from octostream.stream.model import Plan, Product
 
 AXES = {"z": (2, "xy"), "y": (3, "xz"), "x": (4, "yz")}
-MERGED = {"max": np.maximum, "min": np.minimum, "mean": np.add, "": np.add}
 
 
 def expected(level0, present, along, modes):
@@ -34,35 +34,8 @@ def expected(level0, present, along, modes):
 
 def project(plan, recipe, frames, present):
     """Reduce the frames that came, and merge the parts of split stacks as a store does."""
-    reduction = plan_reduction(recipe, plan)
-    reducer, projections = reduction.reducer(), [p for p in reduction.products if p.path.startswith("projections/")]
-    whole = {}
-    for product in projections:
-        sums = product.fold == "mean" and plan.blocks.splits_stacks
-        start = 65535 if product.fold == "min" else 0
-        whole[product.path] = np.full(product.shape, start, np.uint32 if sums else np.uint16)
-    for block in plan.blocks:
-        reducer.begin(block)
-        for number in block.frames:
-            if present.flat[number]:
-                reducer.add(number, frames.reshape(-1, *plan.frame_shape)[number])
-        parts = reducer.finish()
-        place = {a: slice(o, o + n) for a, o, n in zip("tcz", block.origin, block.extent, strict=True)}
-        for product in projections:
-            part, target = parts[product.path], whole[product.path]
-            assert part.dtype == target.dtype
-            assert part.flags.c_contiguous
-            where = tuple(place.get(axis, slice(None)) for axis in product.axes)
-            merged = MERGED[product.fold](target[where], part) if plan.blocks.splits_stacks else part
-            target[where] = merged
-    if plan.blocks.splits_stacks:
-        counts = present.sum(axis=2)[..., None, None]
-        for path, array in whole.items():
-            if array.dtype == np.uint32:
-                whole[path] = np.rint(array / np.maximum(counts, 1)).astype(np.uint16)
-            elif path == "projections/xy-min":
-                whole[path] = np.where(counts, array, 0)
-    return whole
+    made = run(plan_reduction(recipe, plan), Case(frames, present, 1, -1)).arrays
+    return {path: array for path, array in made.items() if path.startswith("projections/")}
 
 
 def some(values):
