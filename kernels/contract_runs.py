@@ -248,7 +248,9 @@ def _whole(product: Product, parts: list[tuple[Block, dict[str, NDArray[Any]]]],
         place = {a: slice(o, o + n) for a, o, n in zip("tcz", block.origin, block.extent, strict=True)}
         at = tuple(place[a] if a in place and a not in product.own else slice(None) for a in product.axes)
         whole[at] = merge(whole[at], arrays[product.path]) if merge else arrays[product.path]
+    count = present.sum(axis=2)[..., None, None]
+    if product.fold == "min":
+        return np.where(count, whole, 0).astype(product.dtype)  # a stack of which nothing came shows nothing
     if merged.name == product.dtype:
         return whole
-    count = np.maximum(present.sum(axis=2), 1)[..., None, None]
-    return np.rint(whole / count).astype(product.dtype)
+    return np.rint(whole / np.maximum(count, 1)).astype(product.dtype)

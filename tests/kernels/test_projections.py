@@ -53,6 +53,7 @@ def some(values):
 )
 @example((2, 1, 4, 3, 5), ["z", "y", "x"], ["max", "min", "mean"], 0.5, 1, 0)
 @example((2, 1, 4, 3, 5), ["z", "y", "x"], ["max"], 0.5, 99, 0)
+@example((1, 1, 2, 1, 1), ["z"], ["min"], 1.0, 1, 0)
 @example((3, 2, 1, 3, 5), ["z"], ["max", "min", "mean"], 0.5, 99, 0)
 def test_any_projections_of_the_frames_that_came(shape, along, modes, missing, limit, seed):
     rng = np.random.default_rng(seed)
