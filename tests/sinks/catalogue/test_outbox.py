@@ -4,7 +4,7 @@ import sqlite3
 import pytest
 from octostream.sinks.catalogue.facts import Described, RunFacts
 from octostream.sinks.catalogue.intent import Intent
-from octostream.sinks.catalogue.outbox import Outbox, Registered
+from octostream.sinks.catalogue.outbox import Registered
 from octostream.sinks.registry import Registry
 from octostream.stream.errors import StoreError
 
@@ -16,13 +16,6 @@ LEASE = 30 * SECOND
 @pytest.fixture
 def registry(tmp_path):
     made = Registry(tmp_path / "runs.sqlite")
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def outbox(tmp_path, registry):
-    made = Outbox(tmp_path / "runs.sqlite")
     yield made
     made.close()
 
