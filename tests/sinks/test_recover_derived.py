@@ -157,7 +157,7 @@ def test_a_run_that_is_opened_again_derives_anew(sealed, copy):
 @pytest.mark.parametrize("killed", [False, True])
 def test_however_much_was_derived_a_run_is_opened_again_with_few_syncs(acquire, tmp_path, monkeypatch, killed):
     syncs, counts, fsync = [], [], os.fsync
-    for stacks in (2, 40):
+    for stacks in (2, 12):
         made = acquire(tmp_path / str(stacks), (stacks, 1, 3, 6, 6), 3.0, extra=True)
         keeper = record_all(made, seal=False)
         made.derive()
