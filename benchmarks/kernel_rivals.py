@@ -161,9 +161,10 @@ def _events(frames: Frames, arrays: dict[str, Any]) -> Rivals:
     images = arrays["1"][0, 0]
 
     def scipy() -> None:
-        before = ndimage.gaussian_filter(images[0].astype(np.float32), 2)
+        # The step's 4 raw pixels are one of the level that it looks at.
+        before = ndimage.gaussian_filter(images[0].astype(np.float32), 1)
         for image in images:
-            now = ndimage.gaussian_filter(image.astype(np.float32), 2)
+            now = ndimage.gaussian_filter(image.astype(np.float32), 1)
             change = (now - before) / np.maximum(before - 100, 10)
             np.argwhere((change == ndimage.maximum_filter(change, 15)) & (change > 0.17))
             before = now
