@@ -270,7 +270,7 @@ class Head:
                 self._take_up(row, read_token(Path(row.store)), None)
             except OctostreamError as error:
                 log.error("run cannot be taken up again", run=row.id, why=str(error))
-                self._registry.end(replace(row, status="incomplete", reason=str(error), sealed_ns=wall_ns()))
+                self._end(replace(row, status="incomplete", reason=str(error), sealed_ns=wall_ns()))
 
     def _reopen(self, address: bytes, opening: m.Open, permit: Permit) -> None:
         """Take up a run again that was sealed because its agent was silent."""
@@ -384,6 +384,12 @@ class Head:
         if live.address:
             self._agents.send(live.address, encode(refusal))
 
+    def _end(self, report: RunReport) -> None:
+        try:
+            self._registry.end(report)
+        except StoreError as error:  # as in _give_up: the next life of the head comes to the same end
+            log.error("the registry does not know", run=report.id, why=str(error))
+
     def _remove(self, run: str) -> None:
         """Leave nothing of a run that never began."""
         self._keeping.forget(run)
@@ -397,7 +403,7 @@ class Head:
             why = str(error)
         log.warning("run that never began cannot be removed", run=run, why=why)
         report = account.report(None, "incomplete", None, wall_ns())
-        self._registry.end(replace(report, reason=f"it never began, but its store cannot be removed: {why}"))
+        self._end(replace(report, reason=f"it never began, but its store cannot be removed: {why}"))
 
     def _disk(self) -> Disk:
         try:

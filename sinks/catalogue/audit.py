@@ -42,7 +42,7 @@ def _found(lookup: Lookup, facts: RunFacts, dataset: Any) -> Found:
         identity=str(values.get((IDENTITY.name, IDENTITY.units), "")),
         name=str(dataset.name),
         investigation=str(dataset.investigation.name),
-        visit=str(dataset.investigation.visitId),
+        visit=str(dataset.investigation.visitId or ""),
         complete=bool(dataset.complete),
         parameters=values,
         files=int(files),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import icat
 
@@ -13,6 +13,9 @@ from .investigations import investigations_of
 from .lookup import Lookup
 from .trials import Trials
 from .vocabulary import Needed
+
+#: What makes a type of the right name useless, where it is not as it must be.
+DECISIVE = ("valueType", "applicableToDataset", "applicableToDataCollection", "pid")
 
 State = Literal["ok", "created", "missing", "no right", "refused", "not tried"]
 
@@ -80,8 +83,9 @@ def _investigations(lookup: Lookup) -> Finding:
 
 def _thing(lookup: Lookup, thing: Needed, *, create: bool) -> Finding:
     try:
-        if lookup.find(thing) is not None:
-            return Finding(str(thing), "ok")
+        if (found := lookup.find(thing)) is not None:
+            wrong = _unfit(found, thing)
+            return Finding(str(thing), "refused", wrong) if wrong else Finding(str(thing), "ok")
         if not create:
             return Finding(str(thing), "missing", "--create makes it")
         lookup.create(thing)
@@ -92,6 +96,16 @@ def _thing(lookup: Lookup, thing: Needed, *, create: bool) -> Finding:
     except (icat.ICATValidationError, icat.ICATParameterError, icat.ICATNotImplementedError) as error:
         return Finding(str(thing), "refused", error.message)
     return Finding(str(thing), "created")
+
+
+def _unfit(found: Any, thing: Needed) -> str:
+    """Say why something that has the right key will not do; empty where it does."""
+    decisive = ((name, thing.others[name]) for name in DECISIVE if name in thing.others)
+    return "; ".join(
+        f"its {name} is {getattr(found, name)}, octostream needs {value}"
+        for name, value in decisive
+        if getattr(found, name) != value
+    )
 
 
 def _outcome(ask: Callable[[], bool] | None) -> tuple[State, str]:

@@ -15,7 +15,7 @@ from .inventory import Inventory, Shard, Size
 from .lookup import Lookup
 from .settings import CatalogueSettings
 from .text import checked, literal, sent
-from .vocabulary import IDENTITY, datafile_format, dataset_type, instrument, technique
+from .vocabulary import IDENTITY, REASON, datafile_format, dataset_type, instrument, technique
 
 #: Datafiles are created so many at a time: one call stays well below what a server takes.
 BATCH = 100
@@ -88,6 +88,8 @@ class Datasets:
                 known.update()
         if missing:
             self._client.createMany(missing)
+        if REASON not in {p.kind for p in parameters} and (stale := there.get((REASON.name, REASON.units))):
+            self._client.delete(stale)  # a run that was taken up again has none any more
 
     def update(self, dataset: Any, facts: RunFacts, size: Size, *, complete: bool) -> None:
         """Bring the dataset itself up to date: all at once, so that whoever finds it complete finds it whole."""
@@ -100,6 +102,8 @@ class Datasets:
         }
         if all(getattr(dataset, name) == value for name, value in wanted.items()):
             return
+        if facts.sample and dataset.sample is None:  # it cannot be seen, and would be struck out by what is not sent
+            dataset.sample = self._lookup.sample(dataset.investigation, facts.sample)
         for name, value in wanted.items():
             setattr(dataset, name, sent(value) if isinstance(value, str) else value)
         dataset.truncateRelations(keepInstRel=True)

@@ -16,7 +16,7 @@ from .lookup import Lookup
 from .outbox import Entry, Outbox, Registered
 from .registration import Registration
 from .settings import CatalogueSettings
-from .weather import LONGEST_ENTRY_S, LONGEST_S, Weather, pause_s
+from .weather import LONGEST_ENTRY_S, Weather, pause_s
 
 #: Whoever holds an entry for so long is taken for gone, nanoseconds; far above what all calls for one take.
 LEASE_NS = 600 * 10**9
@@ -160,12 +160,14 @@ class Deliverer:
         if failure.kind == "again":
             self._weather.answered()
             self._forget()
-            longest_s = LONGEST_ENTRY_S
+            pause = pause_s(entry.attempts, LONGEST_ENTRY_S, self.chance)
         else:
             self._weather.away(self.now_s())
-            longest_s = LONGEST_S  # it is not to blame, most likely: when the server is back, it is soon its turn
-        pause = pause_s(entry.attempts, longest_s, self.chance)
-        self.outbox.again(entry, self.now_ns() + int(pause * 1e9), failure.reason)
+            # It is not to blame, most likely: others that are due go first. But a call that was given up may still be
+            # at work in the server, and must not meet its own repetition there.
+            pause = self.settings.timeout_s
+        due_ns = self.now_ns() + int(pause * 1e9)
+        self.outbox.again(entry, due_ns, failure.reason, counts=failure.kind == "again")
         log.warning("the catalogue was not told", run=run, what=entry.intent.kind, why=failure.reason)
 
     def _forget(self) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import structlog
 
@@ -23,6 +25,8 @@ from .settings import CatalogueSettings, Credentials
 LOOK_S = 0.05
 #: The session is kept, and the investigations are asked for, this often, seconds.
 KEEP_S = 60.0
+#: Listing the investigations of a large facility takes a while: it is done so rarely that it takes 1 % of the time.
+LIST_SHARE = 100
 #: When the owners of the data of a run are set: when it is there, and when it is over.
 OWNED_AT = ("opened", "sealed", "failed")
 #: Owner commands that are under way when the service ends have so long, seconds.
@@ -59,6 +63,8 @@ class Delivery:
         self._deliverer = Deliverer(self._outbox, self._connection, settings, delivered=self._delivered)
         self._stopping = threading.Event()
         self._keep_at = 0.0
+        self._path = path
+        self._lock: IO[str] | None = None
 
     def stop(self) -> None:
         """Return from `run` soon; a call that is under way is finished first."""
@@ -72,9 +78,10 @@ class Delivery:
         tell_connected : callable
             Called when ICAT has answered for the first time.
         """
-        self._outbox.release()
         connected = False
         try:
+            if self._alone():
+                self._outbox.release()
             while not self._stopping.is_set():
                 try:
                     if self._keep() and not connected:
@@ -89,6 +96,8 @@ class Delivery:
                 self._owners.finish(OWNERS_S)
             self._outbox.close()
             self._investigations.close()
+            if self._lock is not None:
+                self._lock.close()
 
     def _delivered(self, intent: Intent) -> None:
         if self._owners is not None and intent.kind in OWNED_AT:
@@ -109,11 +118,23 @@ class Delivery:
         now = self._deliverer.now_s()
         if now < self._keep_at or not self._deliverer.connect():
             return False
-        self._keep_at = now + KEEP_S
         try:
             names = investigations_of(self._deliverer.lookup())
+            self._investigations.keep(names, self._deliverer.now_ns())
         except Exception as error:  # noqa: BLE001 - the list is a convenience: runs are delivered without it, too
             log.warning("the investigations cannot be listed", why=judge(error, 1).reason)
-        else:
-            self._investigations.replace(names, self._deliverer.now_ns())
+        took_s = self._deliverer.now_s() - now
+        self._keep_at = now + max(KEEP_S, LIST_SHARE * took_s)
         return True
+
+    def _alone(self) -> bool:
+        """Wait until no earlier life of the deliverer is at work; gives False where it was stopped meanwhile."""
+        self._lock = self._path.with_name("catalogue.lock").open("w")
+        while not self._stopping.is_set():
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                self._stopping.wait(LOOK_S)
+            else:
+                return True
+        return False

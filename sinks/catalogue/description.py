@@ -91,7 +91,7 @@ def parameters(facts: RunFacts, part: Part, status: str, ledger_digest: str = ""
         "registration_uuid": identity(facts, part),
         "run_id": facts.run,
         "run_status": status,
-        "run_reason": facts.reason[:4000],
+        "run_reason": shortened(facts.reason, 4000),
         "pixel_size_y": facts.y_um,
         "pixel_size_x": facts.x_um,
         "z_step": facts.z_um,

@@ -10,14 +10,14 @@ from xml.sax import SAXParseException
 import icat.exception
 from suds.transport import TransportError
 
-from ...stream.errors import OctostreamError
+from ...stream.errors import OctostreamError, StoreError
 
 #: Tries of an entry that fails in a way that nobody foresaw; then it is parked.
 UNFORESEEN_TRIES = 8
 
-#: Tries of an entry to which ICAT says INTERNAL, some eight hours: it also says so where something that belongs to a
-#: dataset is wrong, and not only where the server is.
-INTERNAL_TRIES = 20
+#: Tries of an entry to which ICAT says INTERNAL, or shows less than there must be, some eight hours: it also does so
+#: where something that belongs to a dataset is wrong, or a right is missing, and not only where the server is ill.
+REFUSED_TRIES = 20
 
 
 class ParkedError(OctostreamError):
@@ -58,7 +58,7 @@ def judge(error: Exception, attempts: int) -> Failure:
         case ParkedError():
             return Failure("park", error.what, error.remedy)
         case icat.exception.ICATSessionError():
-            return Failure("login", reason)
+            return Failure("login", reason, "see with octostream catalogue check whether the credentials are right")
         case icat.exception.ICATPrivilegesError():
             remedy = (
                 "give the service's account this right (octostream catalogue check), then octostream catalogue retry"
@@ -68,10 +68,12 @@ def judge(error: Exception, attempts: int) -> Failure:
             return Failure("park", reason, "mend it in ICAT or in the settings, then octostream catalogue retry")
         case icat.exception.ICATNotImplementedError():
             return Failure("park", reason, "this ICAT is too old for octostream")
-        case icat.exception.ICATInternalError() if attempts >= INTERNAL_TRIES:
+        case icat.exception.ICATError() | icat.exception.SearchResultError() if attempts >= REFUSED_TRIES:
             return Failure("park", reason, "look into ICAT's own log, then octostream catalogue retry")
         case icat.exception.ICATError() | icat.exception.SearchResultError():
             return Failure("again", reason)  # INTERNAL, or something that was there a moment ago
+        case StoreError():
+            return Failure("again", reason)
         case OSError() | http.client.HTTPException() | TransportError() | SAXParseException():
             return Failure("away", reason)
         case _ if _is_http_status(error):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from ..failure import said
 from ..layout import DOT_FOLDER
 from ..sealfile import ledger_file
 from .description import Part
@@ -65,9 +66,17 @@ def take_inventory(store: Path) -> Inventory | None:
     """Look through a store; None where there is none any more.
 
     Files that come and go meanwhile are counted or not: a run that records is never quite still.
+
+    Raises
+    ------
+    StoreError
+        Its disk does not say.
     """
-    if not store.is_dir():
-        return None
+    with said(f"look through {store}"):
+        return _taken(store) if store.is_dir() else None
+
+
+def _taken(store: Path) -> Inventory:
     raw_bytes = raw_files = reduced_bytes = reduced_files = 0
     shards = []
     for name, nbytes in _files(store):
@@ -87,19 +96,31 @@ def known_of(facts: RunFacts) -> Inventory:
 
 
 def ledger_digest(store: Path) -> str:
-    """Give the SHA-256 of the ledger of a store; empty where there is none."""
-    try:
-        return sha256(ledger_file(store).read_bytes()).hexdigest()
-    except OSError:  # the run is not over, or its disk is away: the ledger says itself whether it is sound
-        return ""
+    """Give the SHA-256 of the ledger of a store; empty where there is none.
+
+    Raises
+    ------
+    StoreError
+        Its disk does not say.
+    """
+    with said(f"read the ledger of {store}"):
+        try:
+            return sha256(ledger_file(store).read_bytes()).hexdigest()
+        except (FileNotFoundError, NotADirectoryError):  # the run is not over, or its store is not there any more
+            return ""
 
 
 def _files(folder: Path) -> Iterator[tuple[str, int]]:
     """Go through the files below a folder: path below it, size."""
-    for where, _, names in os.walk(folder):
+    for where, _, names in os.walk(folder, onerror=_raise):
         below = Path(where).relative_to(folder)
         for name in names:
             try:
                 yield (below / name).as_posix(), os.stat(os.path.join(where, name)).st_size
             except FileNotFoundError:
                 continue
+
+
+def _raise(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error

@@ -59,12 +59,16 @@ class Investigations:
         rows = self._database.run("read", "SELECT visit FROM investigation WHERE name = ? ORDER BY visit", (name,))
         return [visit for (visit,) in rows]
 
-    def replace(self, names: set[tuple[str, str]], now_ns: int) -> None:
-        """Keep these (name, visit), and that they were asked for just now."""
+    def keep(self, names: set[tuple[str, str]], now_ns: int) -> None:
+        """Keep these (name, visit), and that they were asked for just now.
+
+        What was there once stays: an account that may see less for a moment must not have runs refused. For the same
+        reason an empty list says nothing at all.
+        """
+        if not names:
+            return
         with self._database.change("keep the investigations in") as execute:
             known = {(name, visit) for name, visit in execute("SELECT name, visit FROM investigation", ())}
-            for row in known - names:
-                execute("DELETE FROM investigation WHERE name = ? AND visit = ?", row)
             for row in names - known:
                 execute("INSERT INTO investigation VALUES (?, ?)", row)
             execute("DELETE FROM investigations_asked", ())
@@ -81,7 +85,7 @@ def investigations_of(lookup: Lookup) -> set[tuple[str, str]]:
     """
     names: set[tuple[str, str]] = set()
     while page := _page(lookup, len(names)):
-        names |= {(o.name, o.visitId) for o in page}
+        names |= {(o.name, o.visitId or "") for o in page}  # suds gives None for an empty text
         if len(page) < _PAGE:
             break
     return names

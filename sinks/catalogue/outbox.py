@@ -32,7 +32,7 @@ class Entry:
         Wall clock: when it, or the first that it replaced, was written, and before when it is not tried again. A run
         that grows while ICAT is away has been waiting since then, however often its entry is replaced.
     attempts : int
-        Tries so far.
+        Tries so far to which the server had an answer, one under way included.
     reason, remedy : str
         Of the last failure; empty where there was none.
     """
@@ -196,8 +196,10 @@ class Outbox:
         return entry_of(rows[0]) if rows else None
 
     def release(self) -> None:
-        """End all leases: whoever held them is known to be gone."""
-        self._database.run("release entries of", "UPDATE outbox SET leased_ns = 0 WHERE leased_ns > 0")
+        """End all leases: whoever held them is known to be gone, and its tries say nothing about the entries."""
+        self._database.run(
+            "release entries of", "UPDATE outbox SET leased_ns = 0, attempts = attempts - 1 WHERE leased_ns > 0"
+        )
 
     def delivered(self, entry: Entry, registered: Registered | None) -> None:
         """Strike an entry off, and remember what the catalogue has now; None: nothing any more."""
@@ -210,12 +212,12 @@ class Outbox:
                 row = (run, facts, datasets, registered.complete, registered.at_ns, registered.lag_s)
                 execute("INSERT INTO registered VALUES (?, ?, ?, ?, ?, ?)", row)
 
-    def again(self, entry: Entry, due_ns: int, reason: str) -> None:
-        """Try an entry again, not before a time."""
+    def again(self, entry: Entry, due_ns: int, reason: str, *, counts: bool = True) -> None:
+        """Try an entry again, not before a time; ``counts`` tells whether the last try says anything about it."""
         self._database.run(
             "put an entry back in",
-            "UPDATE outbox SET leased_ns = 0, due_ns = ?, reason = ? WHERE seq = ?",
-            (due_ns, reason, entry.seq),
+            "UPDATE outbox SET leased_ns = 0, due_ns = ?, reason = ?, attempts = attempts - ? WHERE seq = ?",
+            (due_ns, reason, 0 if counts else 1, entry.seq),
         )
 
     def park(self, seq: int, reason: str, remedy: str) -> None:

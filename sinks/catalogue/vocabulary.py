@@ -72,6 +72,7 @@ class ParameterKind:
 
 
 IDENTITY = ParameterKind("registration_uuid", NO_UNITS, "STRING", "Identity of the entry, made by octostream", True)
+REASON = ParameterKind("run_reason", NO_UNITS, "STRING", "Why the run is not complete")
 #: What is said of every run, whatever its technique.
 STANDARD: Mapping[str, ParameterKind] = {
     kind.name: kind
@@ -79,7 +80,7 @@ STANDARD: Mapping[str, ParameterKind] = {
         IDENTITY,
         ParameterKind("run_id", NO_UNITS, "STRING", "Id of the run in octostream"),
         ParameterKind("run_status", NO_UNITS, "STRING", "recording, complete or incomplete"),
-        ParameterKind("run_reason", NO_UNITS, "STRING", "Why the run is not complete"),
+        REASON,
         ParameterKind("pixel_size_y", "um", "NUMERIC", "Distance of neighbouring pixels along y, of the raw frames"),
         ParameterKind("pixel_size_x", "um", "NUMERIC", "Distance of neighbouring pixels along x, of the raw frames"),
         ParameterKind("z_step", "um", "NUMERIC", "Distance of neighbouring planes"),

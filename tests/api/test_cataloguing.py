@@ -54,14 +54,24 @@ def test_nothing_is_told_where_there_is_no_catalogue_and_of_runs_of_nobody(tmp_p
 def test_an_investigation_is_refused_only_where_it_is_known_to_be_missing(cataloguing, file, tmp_path):
     cataloguing.check(a_run(tmp_path))
     known = Investigations(file)
-    known.replace({("inv", "1"), ("inv", "2")}, wall_ns())
+    known.keep({("inv", "1"), ("inv", "2")}, wall_ns())
     cataloguing.check(a_run(tmp_path))
     with pytest.raises(RefusedError, match=r"no investigation 'inv' with visit '3'.*its visits are '1', '2'"):
         cataloguing.check(a_run(tmp_path, visit="3"))
     with pytest.raises(RefusedError, match=r"no investigation 'imv'.*--investigation local"):
         cataloguing.check(a_run(tmp_path, investigation="imv"))
-    known.replace({("inv", "1")}, wall_ns() - FRESH_NS - 10**9)
+    known.keep({("inv", "1")}, wall_ns() - FRESH_NS - 10**9)
     cataloguing.check(a_run(tmp_path, visit="3"))
+    known.close()
+
+
+def test_who_may_see_nothing_for_a_moment_refuses_no_run(cataloguing, file, tmp_path):
+    known = Investigations(file)
+    known.keep(set(), wall_ns())
+    cataloguing.check(a_run(tmp_path))
+    for names in ({("inv", "1")}, set(), {("another", "")}):
+        known.keep(names, wall_ns())
+    cataloguing.check(a_run(tmp_path))
     known.close()
 
 

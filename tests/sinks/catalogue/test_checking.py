@@ -112,3 +112,12 @@ def test_each_right_that_is_missing_is_named(account, client, root, wanted):
 
 def test_a_facility_that_is_not_there_ends_it(client, wanted):
     assert states(client, wanted, facility="O'Brien's") == {"Facility": "missing"}
+
+
+def test_a_type_of_the_right_name_that_will_not_do_is_named(client, root, wanted):
+    facility = root.assertedSearch("SELECT f FROM Facility f")[0]
+    kind = {"name": "exposure_time", "units": "ms", "facility": facility}
+    root.new("ParameterType", valueType="STRING", applicableToDataset=True, **kind).create()
+    (wrong,) = [f for f in check(Lookup(client, FACILITY), wanted, create=True) if "exposure_time" in f.what]
+    assert (wrong.state, wrong.good) == ("refused", False)
+    assert wrong.detail == "its valueType is STRING, octostream needs NUMERIC"

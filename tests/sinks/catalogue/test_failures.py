@@ -9,7 +9,7 @@ import icat
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from octostream.sinks.catalogue.failures import INTERNAL_TRIES, UNFORESEEN_TRIES, ParkedError, judge
+from octostream.sinks.catalogue.failures import REFUSED_TRIES, UNFORESEEN_TRIES, ParkedError, judge
 from octostream.sinks.catalogue.text import checked, java_length, literal, shortened
 from octostream.sinks.catalogue.weather import FIRST_S, LONGEST_S, Weather, pause_s
 
@@ -51,7 +51,7 @@ def test_what_nobody_foresaw_is_tried_a_few_times():
 
 def test_internal_errors_are_left_to_a_person_in_the_end():
     error = fault(icat.ICATInternalError)
-    assert [judge(error, n).kind for n in (INTERNAL_TRIES - 1, INTERNAL_TRIES)] == ["again", "park"]
+    assert [judge(error, n).kind for n in (REFUSED_TRIES - 1, REFUSED_TRIES)] == ["again", "park"]
 
 
 def test_what_is_parked_says_what_to_do():

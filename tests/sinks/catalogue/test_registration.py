@@ -1,9 +1,10 @@
 """What a run becomes in ICAT, as unmodified python-icat sees it."""
 
 import pytest
-from octostream.sinks.catalogue.failures import ParkedError
+from octostream.sinks.catalogue.failures import ParkedError, judge
 from octostream.sinks.catalogue.intent import Intent
 from octostream.sinks.catalogue.registration import Registration
+from octostream.stream.errors import StoreError
 from octostream.tests.icat_server.seed import PROPOSAL
 
 from .facts import OPENED, SECOND, facts_of
@@ -110,6 +111,7 @@ def test_a_run_that_lost_frames_stays_incomplete_and_says_why_until_it_is_taken_
     (reduced,) = datasets(ready)
     assert (reduced.complete, values(reduced)["run_status"], values(reduced)["frames_lost"]) == (True, "complete", 0)
     assert "incomplete" not in reduced.description
+    assert "run_reason" not in values(reduced)
 
 
 def test_a_run_that_never_began_leaves_nothing(registration, ready):
@@ -134,6 +136,36 @@ def test_an_investigation_that_is_not_there_is_never_replaced_by_another(registr
         with pytest.raises(ParkedError, match="has no investigation"):
             registration.deliver(Intent("opened", facts_of(0, **{**HERE, **names})))
     assert datasets(ready) == []
+
+
+def test_a_reason_that_no_message_can_carry_is_told_as_far_as_it_can_be(registration, ready):
+    registration.deliver(Intent("failed", ended(keep_raw=False, reason="driver:\x1b[31m lost\r\n\0")))
+    (reduced,) = datasets(ready)
+    assert values(reduced)["run_reason"] == "driver: [31m lost   "
+
+
+def test_a_store_whose_disk_does_not_answer_is_told_later(registration, ready, tmp_path, monkeypatch):
+    registration.deliver(Intent("opened", facts_of(0, **HERE)))
+    (tmp_path / "run0.ome.zarr").mkdir()
+
+    def fails(*_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("octostream.sinks.catalogue.inventory.ledger_file", fails)
+    with pytest.raises(StoreError) as told:
+        registration.deliver(Intent("sealed", ended(store=str(tmp_path / "run0.ome.zarr"))))
+    assert judge(told.value, 1).kind == "again"
+    assert [o.complete for o in datasets(ready)] == [False, False]
+
+
+def test_the_sample_of_a_dataset_is_never_struck_out(registration, ready):
+    facts = ended(keep_raw=False, sample="fish")
+    registration.deliver(Intent("opened", facts))
+    (dataset,) = ready.search("SELECT o FROM Dataset o INCLUDE o.investigation, o.type")
+    dataset.update()  # as if it could not be seen: what is not sent is struck out
+    registration.deliver(Intent("sealed", facts))
+    (dataset,) = ready.search("SELECT o FROM Dataset o INCLUDE o.sample")
+    assert dataset.sample.name == "fish"
 
 
 HOSTILE = [
