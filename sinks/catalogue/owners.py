@@ -121,10 +121,10 @@ class Owners:
 
     def _hand_over(self, facts: RunFacts) -> str:
         try:
-            users = self._users(facts)
+            command = owner_command(self._settings.owner_command, facts, self._users(facts))
+            return run_owner_command(command, self._settings.owner_s)
         except Exception as error:  # noqa: BLE001 - whatever happens is no reason to end
             return judge(error, 1).reason
-        return run_owner_command(owner_command(self._settings.owner_command, facts, users), self._settings.owner_s)
 
     def _users(self, facts: RunFacts) -> Sequence[str]:
         """Ask for the users; where the session has ended meanwhile, begin another and ask again."""

@@ -136,6 +136,25 @@ def test_what_fails_is_noted_until_it_goes_well(owners, ready, recorder, tmp_pat
     assert set(notes.read()) == {facts_of(1).run}
 
 
+def test_a_disk_without_room_costs_the_command_of_one_run(owners, ready, recorder, tmp_path, monkeypatch):
+    command, recorded = recorder
+    with monkeypatch.context() as full:
+        full.setattr("octostream.sinks.catalogue.owners.tempfile.TemporaryFile", _no_room)
+        working = owners((*command, "{users}", "{name}"))
+        working.look_after(FACTS)
+        deadline = time.monotonic() + 20
+        while not OwnerNotes(tmp_path / "runs.sqlite").read() and time.monotonic() < deadline:
+            threading.Event().wait(0.02)
+    assert "No space left" in OwnerNotes(tmp_path / "runs.sqlite").read()[FACTS.run]
+    working.look_after(FACTS)
+    working.finish(60)
+    assert recorded() == [[["alice", "run0"], []]]
+
+
+def _no_room():
+    raise OSError(28, "No space left on device")
+
+
 def test_whoever_asks_does_not_wait(owners, ready, tmp_path):
     """The command waits for a file that is made only after the caller has gone on."""
     gate = tmp_path / "gate"
