@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 import xml.sax
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,8 @@ def reached(settings: CatalogueSettings, credentials: Credentials) -> Iterator[A
         Name or password are wrong, or the authenticator is.
     CatalogueError
         It refuses something else, at any time.
+    Exception
+        Of the block itself, as it is: whatever did not come by python-icat.
     """
     connection = Connection(settings, credentials)
     try:
@@ -47,6 +50,8 @@ def reached(settings: CatalogueSettings, credentials: Credentials) -> Iterator[A
         remedy = "octostream catalogue check tells what is missing"
         raise CatalogueError(f"ICAT at {settings.url} refuses: {_message(error)}", remedy) from error
     except Exception as error:
+        if not _of_icat(error):
+            raise
         _close_answers(error)
         raise _unreachable(error, settings) from error
     finally:
@@ -60,6 +65,12 @@ def _logged_in(connection: Connection, settings: CatalogueSettings, credentials:
         who = f"{credentials.username!r} by {settings.authenticator!r}"
         remedy = "check the credentials, and `authenticator` in the settings"
         raise LoginRefusedError(f"ICAT at {settings.url} does not let in {who}: {_message(error)}", remedy) from error
+
+
+def _of_icat(error: Exception) -> bool:
+    """Tell whether an error came out of python-icat or suds: by its way, for its type may be any."""
+    ways = (frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__))
+    return any(way.partition(".")[0] in ("icat", "suds") for way in ways)
 
 
 def _leave(connection: Connection) -> None:
