@@ -44,7 +44,8 @@ def recover_store(store: Path, progress: Callable[[int, int], None]) -> RecoverR
         There is no octostream store, or it or the registry cannot be read or written.
     """
     store = store.absolute()
-    data = _data_of(store)
+    if data := _data_of(store):  # as a service writes it: whichever link it was named by
+        store = data.resolve() / store.relative_to(data)
     with _without_service(data):
         report = recover(store, reduction_of, progress, _derive)
         if data and registry_file(data).exists():

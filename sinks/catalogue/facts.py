@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+from ...stream.errors import StoreError
 from ...stream.model import Run
 from ...stream.report import RunReport
 
@@ -115,11 +116,16 @@ class RunFacts:
         report : RunReport
             How far it is.
         data : Path
-            Directory of the stores.
+            Directory of the stores, resolved.
         software : str
             Version of octostream.
         described : Described
             What its metadata mean.
+
+        Raises
+        ------
+        StoreError
+            Its store does not lie in the directory.
         """
         plan = run.plan
         return cls(
@@ -129,7 +135,7 @@ class RunFacts:
             investigation=run.investigation,
             visit=run.visit,
             store=run.store,
-            location=Path(run.store).relative_to(data).as_posix(),
+            location=_below(Path(run.store), data),
             instrument=run.instrument,
             source=plan.source,
             metadata=dict(plan.metadata),
@@ -174,3 +180,14 @@ class RunFacts:
 def identity(run: Run) -> str:
     """Give the UUID of a run: made of what its store says of it, so that it outlives the registry."""
     return str(uuid.uuid5(_NAMESPACE, f"{run.id}/{run.opened_ns}"))
+
+
+def _below(store: Path, data: Path) -> str:
+    """Give where a store lies below the data directory, whichever links lead to that one.
+
+    A link within the directory, to a store that was moved to another disk, is no detour: its place is where it was.
+    """
+    for folder in store.parents:
+        if folder.resolve() == data:
+            return store.relative_to(folder).as_posix()
+    raise StoreError(f"{store} does not lie in the data directory {data}", "octostream recover enters it where it lies")

@@ -8,7 +8,7 @@ from octostream.api.described import Techniques
 from octostream.api.stored_runs import registry_file
 from octostream.sinks.catalogue.investigations import FRESH_NS, Investigations
 from octostream.stream.clock import wall_ns
-from octostream.stream.errors import RefusedError
+from octostream.stream.errors import RefusedError, StoreError
 from octostream.stream.ranges import Ranges
 
 from ..sinks.catalogue.facts import report_of, run_of
@@ -39,6 +39,20 @@ def test_each_step_of_a_run_is_an_intent(cataloguing, tmp_path):
     assert (grown.kind, grown.facts.stored, grown.facts.location) == ("grown", 3, "inv/1/run0.ome.zarr")
     assert [i.kind for i in cataloguing.ended(run, replace(report, status="complete"))] == ["sealed"]
     assert [i.kind for i in cataloguing.ended(run, replace(report, status="incomplete"))] == ["failed"]
+
+
+def test_a_link_to_the_data_directory_is_the_directory_and_a_store_elsewhere_is_one_line(cataloguing, tmp_path):
+    link = tmp_path.with_name(tmp_path.name + " by another way")
+    link.symlink_to(tmp_path)
+    (grown,) = cataloguing.grown(a_run(link), report_of(0))
+    assert grown.facts.location == "inv/1/run0.ome.zarr"
+    (tmp_path / "archive/run0.ome.zarr").mkdir(parents=True)
+    (tmp_path / "inv/1").mkdir(parents=True)
+    (tmp_path / "inv/1/run0.ome.zarr").symlink_to(tmp_path / "archive/run0.ome.zarr")
+    (grown,) = cataloguing.grown(a_run(link), report_of(0))
+    assert grown.facts.location == "inv/1/run0.ome.zarr"
+    with pytest.raises(StoreError, match="does not lie in the data directory"):
+        cataloguing.grown(replace(a_run(tmp_path), store="/elsewhere/run0.ome.zarr"), report_of(0))
 
 
 def test_nothing_is_told_where_there_is_no_catalogue_and_of_runs_of_nobody(tmp_path, cataloguing):

@@ -154,6 +154,13 @@ def test_a_run_that_the_registry_does_not_know_is_entered(tmp_path, visit):
     assert (row.status, row.stored, row.name, row.visit, row.store) == ("complete", 12, "fish", visit, str(made.store))
 
 
+def test_a_link_to_the_data_directory_is_the_directory(tmp_path):
+    made = record(tmp_path / "data", 2)
+    (tmp_path / "link").symlink_to(made.data)
+    assert recover_store(tmp_path / "link/local/fish.ome.zarr", quiet).frames_stored == 8
+    assert (made.row().status, made.row().store) == ("incomplete", str(made.store))
+
+
 def test_what_the_service_knew_better_stays(tmp_path):
     made = record(tmp_path / "data", 3)
     made.keeper.seal([])
