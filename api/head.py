@@ -205,7 +205,7 @@ class Head:
                 self._malformed += 1
                 continue
             if isinstance(message, m.BlockDone):
-                self._picture.count_block(message, address, monotonic_s())
+                self._picture.count_block(message, monotonic_s())
             elif isinstance(message, m.Stats):
                 self._picture.count_stats(message, monotonic_s())
             self._act(self._protocol.handle(hp.FromWorker(address, message), monotonic_s()))
@@ -226,7 +226,7 @@ class Head:
                 case hp.Publish(run):
                     self._keeping.show(run)
                 case hp.Seal(run, losses):
-                    self._keeping.seal(run, losses, self._picture.accounts[run].devices)
+                    self._keeping.seal(run, losses)
                 case hp.Remove(run):
                     self._remove(run)
 

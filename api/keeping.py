@@ -88,14 +88,6 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class _End:
-    """What a store is finished with."""
-
-    losses: tuple[Loss, ...]
-    devices: Mapping[str, str]
-
-
-@dataclass(frozen=True)
 class TakenUp:
     """What the commit records of a store say.
 
@@ -145,7 +137,7 @@ class Keeping:
         self._to_show: dict[str, float] = {}
         self._to_seal: dict[str, float] = {}
         self._missing: dict[str, float] = {}
-        self._ends: dict[str, _End] = {}
+        self._losses: dict[str, tuple[Loss, ...]] = {}
         self._showing: Background[Ranges] = Background("publish", wake)
         self._sealing: Background[Sealed] = Background("seal", wake)
         self._deriving = Deriving(wake)
@@ -168,9 +160,9 @@ class Keeping:
             self._to_show.setdefault(run, 0.0)
             self._deriving.look(run)
 
-    def seal(self, run: str, losses: tuple[Loss, ...], devices: Mapping[str, str]) -> None:
-        """Have a store finished soon; ``devices`` says what each worker reduced on."""
-        self._ends[run] = _End(losses, dict(devices))
+    def seal(self, run: str, losses: tuple[Loss, ...]) -> None:
+        """Have a store finished soon; ``losses`` is what is known of frames that are not stored."""
+        self._losses[run] = losses
         self._to_seal[run] = 0.0
         self._to_show.pop(run, None)
 
@@ -186,7 +178,7 @@ class Keeping:
             self._shown,
             self._to_show,
             self._to_seal,
-            self._ends,
+            self._losses,
             self._missing,
         ):
             of_runs.pop(run, None)
@@ -210,7 +202,7 @@ class Keeping:
         self._deriving.turn(now, {run: blocks for run, blocks in committed.items() if run not in self._to_seal})
         for run in [r for r, due in self._to_seal.items() if now >= due and not self._is_busy(r)]:
             del self._to_seal[run]
-            self._sealing.ask(run, partial(_seal, self._keepers[run], self._ends[run], self._deriving))
+            self._sealing.ask(run, partial(_seal, self._keepers[run], self._losses[run], self._deriving))
 
     def removed(self, now: float) -> list[str]:
         """Give the runs whose store has not been there for a while: somebody removed it."""
@@ -284,7 +276,7 @@ def _show(keeper: StoreKeeper, blocks: Ranges) -> Ranges:
     return blocks
 
 
-def _seal(keeper: StoreKeeper, end: _End, deriving: Deriving) -> Sealed:
+def _seal(keeper: StoreKeeper, losses: tuple[Loss, ...], deriving: Deriving) -> Sealed:
     keeper.close()  # or a late worker could commit a block that nothing follows any more
-    ledger = keeper.seal(end.losses, deriving.finish(keeper), end.devices)
+    ledger = keeper.seal(losses, deriving.finish(keeper))
     return Sealed(keeper.run.id, ledger, sustained_hz(intact_commits(Path(keeper.run.store))))

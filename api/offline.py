@@ -16,6 +16,7 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
+from ..kernels.device_choice import describe
 from ..kernels.reduction import BlockReducer, Reduction
 from ..sinks.keeper import StoreKeeper
 from ..sinks.writer import StoreWriter
@@ -155,7 +156,8 @@ def _work(reading: _Reading, reduction: Reduction, writer: Writer, tell: Callabl
 def _commit(read: _Read, buffer: NDArray[np.uint16], reducer: BlockReducer, writer: Writer, frame_bytes: int) -> Commit:
     reducer.begin(read.block)
     stats = [reducer.add(frame.number, pixels) for frame, pixels in zip(read.frames, buffer, strict=False)]
-    return write_block(Job(read.block, read.frames, stats, reducer, Histogram()), writer, WORKER, frame_bytes)
+    job = Job(read.block, read.frames, stats, reducer, Histogram())
+    return write_block(job, writer, WORKER, str(describe(None)), frame_bytes)
 
 
 class _Account:

@@ -106,15 +106,13 @@ class Picture:
         account.stages = tuple(_filled(stage, planned) for stage in _read_stages(ping.stages))
         account.late = ping.late
 
-    def count_block(self, done: m.BlockDone, address: bytes, now: float) -> None:
-        """Take a durable block, and who made it."""
+    def count_block(self, done: m.BlockDone, now: float) -> None:
+        """Take a durable block."""
         second = int(now)
         before = self._written.pop()[1] if self._written and self._written[-1][0] == second else 0
         self._written.append((second, before + done.stored_bytes))
         if done.run in self.accounts:
             self.accounts[done.run].block(done)
-            if worker := self._protocol.workers.get(address):
-                self.accounts[done.run].devices[worker.name] = worker.device
 
     def count_stats(self, stats: m.Stats, now: float) -> None:
         """Take what a worker says of itself."""

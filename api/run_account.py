@@ -32,8 +32,6 @@ class RunAccount:
         What the agent said of its own stages.
     late : int
         Frames that the agent started late.
-    devices : dict
-        What each worker that committed a block of it reduced on, by its name.
     trouble : str
         Why its store cannot be published or sealed at present; empty where nothing is wrong.
     following : str
@@ -44,7 +42,6 @@ class RunAccount:
     received: dict[str, int] = field(default_factory=dict)
     stages: tuple[StageReport, ...] = ()
     late: int = 0
-    devices: dict[str, str] = field(default_factory=dict)
     trouble: str = ""
     following: str = ""
     raw_bytes: int = 0

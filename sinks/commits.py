@@ -89,6 +89,7 @@ def commit_to_bytes(commit: Commit) -> bytes:
         "version": 2,
         "block": commit.block,
         "worker": commit.worker,
+        "device": commit.device,
         "committed_ns": commit.committed_ns,
         "raw_bytes": commit.raw_bytes,
         "stored_bytes": commit.stored_bytes,
@@ -138,8 +139,9 @@ def commit_from_bytes(data: bytes, block: int, place: str) -> Commit:
             stored_bytes=record["stored_bytes"],
             products=tuple(record["products"]),
             tables={name: rows_from_json(rows) for name, rows in record["tables"].items()},
-            # Records of a time when nothing was left out do not say so.
+            # Records of a time when nothing was left out do not say so, nor what they were reduced on.
             left_out={path: Ranges.join(map(tuple, spans)) for path, spans in record.get("left_out", {}).items()},
+            device=record.get("device", ""),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as cause:
         raise DamagedRecordError(f"commit record {place} is damaged", "run octostream verify on the store") from cause

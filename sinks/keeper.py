@@ -41,8 +41,6 @@ from .windows import read_windows
 
 _NO_ROWS: Final[Derived] = MappingProxyType({})
 
-_NO_DEVICES: Final[Mapping[str, str]] = MappingProxyType({})
-
 
 class StoreKeeper:
     """Keeps the store of one run; made by `create` or `reopen`.
@@ -69,6 +67,7 @@ class StoreKeeper:
         self._merger = Merger(self._store, self.run.plan, self.products, self._shared)
         self._growth = Growth(self.run.plan)
         self._stored = 0
+        self._devices: dict[str, set[str]] = {}
         self._unmerged: set[tuple[int, int]] = set()
         self._derivation = Derivation(self._store, self.run.plan, self.products)
         self._shown: dict[str, tuple[int, ...]] = {}
@@ -191,9 +190,7 @@ class StoreKeeper:
         with said(f"close {self._store}"):
             close_to_writers(self._store)
 
-    def seal(
-        self, losses: Sequence[Loss], tables: Derived = _NO_ROWS, devices: Mapping[str, str] = _NO_DEVICES
-    ) -> Ledger:
+    def seal(self, losses: Sequence[Loss], tables: Derived = _NO_ROWS) -> Ledger:
         """Finish the run: account for every frame, show all that is stored, close the store to writers.
 
         The commit records decide what is stored. What blocks without a record left behind is removed, so that a lost
@@ -207,8 +204,6 @@ class StoreKeeper:
             What was derived, by table and column: whole tables, or columns that complete those of the commit records
             (as `recorded` gives them, in their order). What an earlier seal was given stays where this one has nothing
             in its place. None: it could not be derived, and the store says so.
-        devices : mapping
-            What each process reduced on, by its name, for the provenance.
 
         Returns
         -------
@@ -223,7 +218,8 @@ class StoreKeeper:
         plan, store = self.run.plan, self._store
         with said(f"seal {store}"):
             close_to_writers(store)
-            self._growth, self._stored, self._windows, self._windows_due = Growth(plan), 0, {}, 1
+            self._growth, self._stored, self._devices = Growth(plan), 0, {}
+            self._windows, self._windows_due = {}, 1
             self._derivation = Derivation(store, plan, self.products)
             self._count(intact_commits(store))
             damaged = [plan.blocks[n] for n in recorded_blocks(store) if n not in self._growth and n < len(plan.blocks)]
@@ -240,7 +236,7 @@ class StoreKeeper:
             write_frames_table(store, frames_table(plan.frames, intact_commits(store)))
             write_tables(store, self.tables, lambda: intact_commits(store), tables)
             self._write_inner_groups()
-            write_provenance(read_run(store), ledger, devices)
+            write_provenance(read_run(store), ledger, self._devices)
             write_ledger(store, ledger)
             self._write_root(ledger.status, len(ledger.stored), len(ledger.lost))
             self._merger.forget_parts(self._growth, keep_unfinished=any(k.where == "agent" for k in ledger.losses))
@@ -257,6 +253,8 @@ class StoreKeeper:
         for commit in commits:
             self._growth.add(commit.block, reach(self.run.plan, (f.number for f in commit.frames)))
             self._stored += len(commit.frames)
+            if commit.device:
+                self._devices.setdefault(commit.worker, set()).add(commit.device)
             self._unmerged.add(self.run.plan.blocks[commit.block].origin[:2])
 
     def _losses_known(self) -> tuple[Loss, ...]:

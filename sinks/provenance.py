@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import socket
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
 
 from ..stream.ledger import Ledger
 from .durable import json_bytes, write_durably
@@ -16,7 +14,7 @@ from .runfile import StoredRun, plan_to_json
 NAME = "provenance.json"
 
 
-def write_provenance(stored: StoredRun, ledger: Ledger, devices: Mapping[str, str]) -> None:
+def write_provenance(stored: StoredRun, ledger: Ledger, devices: Mapping[str, Collection[str]]) -> None:
     """Say what made the data of a store, durably.
 
     Parameters
@@ -26,9 +24,9 @@ def write_provenance(stored: StoredRun, ledger: Ledger, devices: Mapping[str, st
     ledger : Ledger
         Of the run, which is over.
     devices : mapping
-        What each process reduced on, by its name. What an earlier end of the run knew of others stays.
+        What each process reduced on, by its name, as the commit records say.
     """
-    run, file = stored.run, provenance_file(Path(stored.run.store))
+    run = stored.run
     content = {
         "run": {
             "id": run.id,
@@ -45,7 +43,7 @@ def write_provenance(stored: StoredRun, ledger: Ledger, devices: Mapping[str, st
         "keep_raw": run.keep_raw,
         "software": dict(stored.software),
         "sealed_on": {"host": socket.gethostname(), "system": platform.platform(), "machine": platform.machine()},
-        "devices": {**_devices_known(file), **devices},
+        "devices": {worker: sorted(used) for worker, used in sorted(devices.items())},
         "frames": {
             "status": ledger.status,
             "expected": ledger.expected,
@@ -53,17 +51,9 @@ def write_provenance(stored: StoredRun, ledger: Ledger, devices: Mapping[str, st
             "lost": len(ledger.lost),
         },
     }
-    write_durably(file, json_bytes(content))
+    write_durably(provenance_file(Path(run.store)), json_bytes(content))
 
 
 def provenance_file(store: Path) -> Path:
     """Give the place of the file in a store."""
     return store / NAME
-
-
-def _devices_known(file: Path) -> dict[str, Any]:
-    """Give what an earlier end of the run said; a damaged file says nothing, the run is described without it."""
-    try:
-        return dict(json.loads(file.read_bytes())["devices"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}

@@ -448,6 +448,8 @@ class Commit:
     left_out : mapping
         Of every sparse product the chunks that its shard leaves out, numbered in C order from 0; whoever writes the
         record fills it in.
+    device : str
+        What it was reduced on: ``cpu`` or the name of a GPU; empty where nobody knows any more.
     """
 
     block: int
@@ -460,3 +462,4 @@ class Commit:
     products: tuple[str, ...]
     tables: Mapping[str, Rows] = field(default_factory=dict)
     left_out: Mapping[str, Ranges] = field(default_factory=dict)
+    device: str = ""

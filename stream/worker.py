@@ -114,7 +114,7 @@ class Worker:
     prepare : Prepare
         Makes a run ready: the only way in which kernels and sinks come in.
     device : str
-        What the reductions run on, for the report.
+        What the reductions run on, for the report and the commit records.
 
     Raises
     ------
@@ -253,10 +253,9 @@ class Worker:
             return False
         self._resident.make_room(need.fixed)
         prepared = self._prepare(serve.store)
-        run, make_room = serve.run, self._resident.make_room
-        writing = WritingThread(
-            run, self.settings.worker, plan.frame_bytes, prepared.writer, self._block_done, make_room
-        )
+        run, told = serve.run, (self.settings.worker, self._device)
+        make_room = self._resident.make_room
+        writing = WritingThread(run, *told, plan.frame_bytes, prepared.writer, self._block_done, make_room)
         self._runs[run] = _RunHere(prepared, writing, need.slot)
         instrument = prepared.run.instrument
         self._protocol.handle(

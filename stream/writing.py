@@ -66,8 +66,8 @@ class WritingThread:
     ----------
     run : str
         Run id.
-    worker : str
-        Who writes, for the commit record.
+    worker, device : str
+        Who writes, and what it reduces on, for the commit record.
     frame_bytes : int
         Of one raw frame.
     writer : Writer
@@ -84,6 +84,7 @@ class WritingThread:
         self,
         run: str,
         worker: str,
+        device: str,
         frame_bytes: int,
         writer: Writer,
         done: Callable[[str, Done], None],
@@ -94,6 +95,7 @@ class WritingThread:
         self.trouble = ""
         self.lost: DeviceLostError | None = None
         self._worker = worker
+        self._device = device
         self._frame_bytes = frame_bytes
         self._writer = writer
         self._done = done
@@ -141,7 +143,7 @@ class WritingThread:
 
     def _write(self, job: Job) -> Done:
         began = time.perf_counter()
-        commit = write_block(job, self._writer, self._worker, self._frame_bytes, self._make_room)
+        commit = write_block(job, self._writer, self._worker, self._device, self._frame_bytes, self._make_room)
         return Done(job, self._message(job, commit), time.perf_counter() - began)
 
     def _message(self, job: Job, commit: Commit) -> BlockDone:
@@ -161,7 +163,12 @@ class WritingThread:
 
 
 def write_block(
-    job: Job, writer: Writer, worker: str, frame_bytes: int, make_room: Callable[[], None] = lambda: None
+    job: Job,
+    writer: Writer,
+    worker: str,
+    device: str,
+    frame_bytes: int,
+    make_room: Callable[[], None] = lambda: None,
 ) -> Commit:
     """Make a block durable: its products, then its commit record.
 
@@ -169,8 +176,8 @@ def write_block(
     ----------
     job : Job
     writer : Writer
-    worker : str
-        Who writes, for the record.
+    worker, device : str
+        Who writes, and what it reduces on where the reducer does not say otherwise, for the record.
     frame_bytes : int
         Of one raw frame.
     make_room : callable
@@ -202,6 +209,7 @@ def write_block(
         stored_bytes=stored,
         products=tuple(parts),
         tables=job.reducer.tables(),
+        device=job.reducer.instead or device,
     )
     writer.commit(commit)
     return commit

@@ -124,10 +124,10 @@ def slow_seal(monkeypatch):
     """Every seal waits until it is let go."""
     begun, go, seal = threading.Event(), threading.Event(), StoreKeeper.seal
 
-    def slowly(self, losses, tables, devices):
+    def slowly(self, losses, tables):
         begun.set()
         assert go.wait(60)
-        return seal(self, losses, tables, devices)
+        return seal(self, losses, tables)
 
     monkeypatch.setattr(StoreKeeper, "seal", slowly)
     yield begun, go

@@ -46,8 +46,8 @@ class SlowKeeper:
     def close(self):
         self.inner.close()
 
-    def seal(self, losses, tables, devices):
-        return self._slowly(lambda: self.inner.seal(losses, tables, devices))
+    def seal(self, losses, tables):
+        return self._slowly(lambda: self.inner.seal(losses, tables))
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_a_seal_waits_until_the_store_is_shown_and_nothing_waits_for_either(keep
     keeping.show(run)
     keeping.turn(0.0, {run: Ranges.of([0, 1])})
     assert keeper.inside.acquire(timeout=20)
-    keeping.seal(run, (Loss(8, 11, "source", "stopped"),), {"w-1": "cpu"})
+    keeping.seal(run, (Loss(8, 11, "source", "stopped"),))
     keeping.turn(0.1, {})
     assert list(keeping.take_shown(0.1)) == list(keeping.take_sealed(0.1)) == []
     keeper.go.set()
@@ -135,7 +135,7 @@ def test_a_disk_that_refuses_is_asked_again_and_a_defect_is_told(keeping, keeper
     keeper.go.set()
     keeping.add(keeper, REDUCTION)
     keeper.error = StoreError("the disk is away")
-    keeping.seal(run, (), {})
+    keeping.seal(run, ())
     keeping.turn(0.0, {})
     assert keeper.inside.acquire(timeout=20)
     assert soon(lambda: keeping.take_sealed(10.0)) == [Delayed(run, "the disk is away")]

@@ -1,6 +1,7 @@
 """Reducing offline: the same bytes by any number of workers, with any interruption, and every loss by name."""
 
 import itertools
+import json
 import shutil
 import tempfile
 import threading
@@ -22,6 +23,7 @@ from octostream.kernels.reduction import plan_reduction
 from octostream.sinks.commits import intact_commits
 from octostream.sinks.frames_table import read_frames_table
 from octostream.sinks.keeper import StoreKeeper
+from octostream.sinks.provenance import provenance_file
 from octostream.sinks.reading import read_ledger
 from octostream.sinks.verify import verify
 from octostream.stream.errors import (
@@ -173,6 +175,10 @@ def test_a_finished_store_is_told_again_and_not_touched(whole):
     assert reduce(six_blocks(seen=seen), whole).status == "complete"
     assert seen == [0, 20]
     assert {f: f.stat().st_mtime_ns for f in whole.rglob("*")} == before
+
+
+def test_a_finished_store_says_what_it_was_reduced_on(whole):
+    assert json.loads(provenance_file(whole).read_bytes())["devices"] == {"offline": ["cpu"]}
 
 
 def test_an_unfinished_block_is_read_again_and_loses_nothing(tmp_path, monkeypatch):

@@ -176,7 +176,7 @@ def commit_strategy():
         max_size=5,
     )  # fmt: skip
     return st.builds(
-        lambda block, rows, worker: Commit(
+        lambda block, rows, worker, device: Commit(
             block,
             tuple(Frame(*r[:3]) for r in rows),
             tuple(FrameStats(*r[3:]) for r in rows),
@@ -185,9 +185,11 @@ def commit_strategy():
             2,
             3,
             ("0", "projections/xy"),
+            device=device,
         ),
         st.integers(0, 10**9),
         frames,
+        st.text(max_size=9),
         st.text(max_size=9),
     )
 

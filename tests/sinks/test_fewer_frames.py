@@ -16,6 +16,7 @@ class Reduced:
     """A reducer whose block is done."""
 
     parts: dict
+    instead: str = ""
 
     def finish(self):
         return self.parts
@@ -35,7 +36,9 @@ def made(acquire, tmp_path):
 def write(made, frames):
     """Have a worker's thread write the block with some frames; gives what it tells the head."""
     told = queue.Queue()
-    thread = WritingThread("r", "w", made.plan.frame_bytes, made.writer(), lambda run, done: told.put(done.message))
+    thread = WritingThread(
+        "r", "w", "cpu", made.plan.frame_bytes, made.writer(), lambda run, done: told.put(done.message)
+    )
     commit = made.commit(0, frames)
     reducer = Reduced(made.parts(0, frames))
     thread.put(Job(made.plan.blocks[0], commit.frames, commit.stats, reducer, Histogram()))

@@ -11,7 +11,7 @@ import pytest
 from octostream.stream.errors import DeviceLostError, StoreError
 from octostream.stream.histogram import Histogram
 from octostream.stream.model import Frame, FrameStats, Plan
-from octostream.stream.writing import Job, WritingThread
+from octostream.stream.writing import Job, WritingThread, write_block
 
 PLAN = Plan((1, 1, 2, 4, 4))
 
@@ -21,6 +21,7 @@ class Writer:
 
     def __init__(self, failure):
         self.failure, self.tried, self.committed_blocks = failure, threading.Event(), []
+        self.devices = []
 
     def write(self, block, parts):
         if self.failure is not None:
@@ -33,6 +34,7 @@ class Writer:
 
     def commit(self, commit):
         self.committed_blocks.append(commit.block)
+        self.devices.append(commit.device)
 
     def close(self):
         return None
@@ -40,6 +42,8 @@ class Writer:
 
 class Reducer:
     """Has something to write."""
+
+    instead = ""
 
     def finish(self):
         return {"0": None}
@@ -54,7 +58,7 @@ class Reducer:
 )
 def test_a_block_is_kept_until_it_is_durable(failure, said):
     writer, done = Writer(failure), queue.SimpleQueue()
-    thread = WritingThread("r", "w", PLAN.frame_bytes, writer, lambda run, what: done.put(what), retry_s=0.01)
+    thread = WritingThread("r", "w", "cpu", PLAN.frame_bytes, writer, lambda run, what: done.put(what), retry_s=0.01)
     try:
         frames = tuple(Frame(n, 1, n) for n in range(2))
         stats = (FrameStats(0, 0, 0.0, 0),) * 2
@@ -76,7 +80,7 @@ def test_a_block_is_kept_until_it_is_durable(failure, said):
 def test_what_a_block_held_is_free_once_it_is_durable():
     """The thread waits for the next block, perhaps for hours: the memory of the last one is not its to keep."""
     done = queue.SimpleQueue()
-    thread = WritingThread("r", "w", PLAN.frame_bytes, Writer(None), lambda run, what: done.put(what))
+    thread = WritingThread("r", "w", "cpu", PLAN.frame_bytes, Writer(None), lambda run, what: done.put(what))
     try:
         reducer = Reducer()
         held = weakref.ref(reducer)
@@ -101,7 +105,7 @@ def test_a_lost_device_is_told_and_the_block_not_tried_again():
             raise DeviceLostError("the GPU was lost", "look")
 
     writer, done, reducer = Writer(None), queue.SimpleQueue(), Lost()
-    thread = WritingThread("r", "w", PLAN.frame_bytes, writer, lambda run, what: done.put(what), retry_s=0.01)
+    thread = WritingThread("r", "w", "cpu", PLAN.frame_bytes, writer, lambda run, what: done.put(what), retry_s=0.01)
     try:
         thread.put(Job(PLAN.blocks[0], (Frame(0, 1, 0),), (FrameStats(0, 0, 0.0, 0),), reducer, Histogram()))
         deadline = time.monotonic() + 10
@@ -111,3 +115,13 @@ def test_a_lost_device_is_told_and_the_block_not_tried_again():
     finally:
         thread.close()
     assert (reducer.finished, done.empty(), writer.committed_blocks) == (1, True, [])
+
+
+def test_the_record_of_a_block_says_what_that_block_was_reduced_on():
+    """A GPU without room has one block reduced on the CPU, and perhaps not the next."""
+    writer, reducer = Writer(None), Reducer()
+    for instead in ("", "cpu, in place of a GPU", ""):
+        reducer.instead = instead
+        job = Job(PLAN.blocks[0], (Frame(0, 1, 0),), (FrameStats(0, 0, 0.0, 0),), reducer, Histogram())
+        write_block(job, writer, "w", "Made-up GPU", PLAN.frame_bytes)
+    assert writer.devices == ["Made-up GPU", "cpu, in place of a GPU", "Made-up GPU"]

@@ -1,5 +1,6 @@
 """A worker loses its GPU, or finds it full: the CPU takes over, an alarm says so, and every frame is in the store."""
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 from octostream.api.alarms import LOST_GPU
 from octostream.kernels.block_work import FULL_GPU
+from octostream.sinks.provenance import provenance_file
 from octostream.sinks.verify import verify
 
 from .conftest import until
@@ -18,6 +20,7 @@ HERE = Path(__file__).parent
 #: 24 frames in stacks of 4: six blocks of a second at most; a frame is three launches.
 SOURCE = "simulated:size=24x40,z=4,t=6,seed=5,cells=2"
 FRAMES, LAUNCHES = 24, 3
+GPU = "Made-up GPU, 80 GiB, compute capability 9.0"
 
 
 @pytest.fixture
@@ -57,22 +60,30 @@ def told(service):
     return [w["device"] for w in report["workers"]], [a["text"] for a in report["alarms"] if a["name"] == "gpu_lost"]
 
 
+def made_on(store):
+    """Give the devices that a store says its blocks were reduced on."""
+    devices = json.loads(provenance_file(Path(store)).read_bytes())["devices"]
+    return {device for of_worker in devices.values() for device in of_worker}
+
+
 def alarm(service):
     return until(lambda: told(service)[1], 60)
 
 
 def test_a_gpu_that_is_lost_in_a_block_costs_no_frame(on_gpu, command, tmp_path):
     service = on_gpu(launches=LAUNCHES * 9 + 2)  # in the middle of the tenth frame, the second of its stack
-    until(lambda: "Made-up GPU, 80 GiB, compute capability 9.0" in told(service)[0])
+    until(lambda: GPU in told(service)[0])
     assert told(service)[1] == []
     lost = stored_whole(record(command, service, "lost"))
     assert (tmp_path / "gpu" / "lost").exists()
     assert alarm(service)[0].endswith(f"works on the {LOST_GPU}")
-    same_level0(lost, stored_whole(record(command, service, "after")))
+    after = stored_whole(record(command, service, "after"))
+    same_level0(lost, after)
+    assert (made_on(lost), made_on(after)) == ({GPU, LOST_GPU}, {LOST_GPU})
 
 
 def test_a_full_gpu_is_an_alarm_and_costs_no_frame(on_gpu, command):
     service = on_gpu(full="")
     agent = record(command, service, "full")
     assert alarm(service)[0].endswith(f"works on the {FULL_GPU}")
-    stored_whole(agent)
+    assert made_on(stored_whole(agent)) == {FULL_GPU}
