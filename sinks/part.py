@@ -1,21 +1,17 @@
-"""Reading the parts of committed blocks: damage is told from a disk that is away."""
+"""Reading the parts of committed blocks: damage is told from a disk that is away, or shut."""
 
 from __future__ import annotations
 
-import errno
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import tensorstore as ts
 from numpy.typing import NDArray
 
 from ..stream.errors import StoreError
-from .failure import error_number, failure, said
+from .failure import failure, refuse_blame, said
 from .runfile import run_file
-
-#: What the system says where a shard is gone, or something else lies there; None: it can be read and not decoded.
-_DAMAGE: Final = {None, errno.ENOENT, errno.ENOTDIR, errno.EISDIR}
 
 
 class DamagedPartError(StoreError):
@@ -40,17 +36,19 @@ def read_part(store: Path, array: ts.TensorStore, shard: Path, where: tuple[slic
     Raises
     ------
     DamagedPartError
-        It is not there, or damaged.
+        It is not there, or damaged, as `verify` has it: a disk that cannot give what it has is damage, too.
     StoreError
-        The disk is away; the same call may be repeated.
+        The disk is away, or the system does not let this process read; the same call may be repeated.
     """
     try:
         shard.stat()
         return np.asarray(array[where].read().result())
     except (OSError, ValueError) as cause:
-        error = failure(f"read {what} of {store}", cause)
+        doing = f"read {what} of {store}"
+        refuse_blame(cause, doing)
+        error = failure(doing, cause)
         with said(f"look into {store}"):
             there = run_file(store).exists()
-        if error_number(cause) not in _DAMAGE or not there:
+        if not there:
             raise error from cause
         raise DamagedPartError(error.what, error.remedy) from cause
