@@ -39,7 +39,7 @@ def command(
     """Write datasets, parameters, files and jobs of runs as icatdata XML, which python-icat's icatingest reads."""
     require_icat()
     from ...sinks.catalogue.export import Exported, icatdata  # late: status and retry work without python-icat
-    from ...sinks.catalogue.inventory import known_of, take_inventory
+    from ...sinks.catalogue.inventory import take_inventory
     from ...sinks.catalogue.needs import needs
 
     if as_json and out is None:
@@ -54,7 +54,7 @@ def command(
             facts = told.at(report) if told else stores.of(report)
             if facts is None:
                 raise OctostreamError(f"run {report.id} has no store any more", "name the runs that have one")
-            exported.append(Exported(facts, report.status, take_inventory(Path(facts.store)) or known_of(facts)))
+            exported.append(Exported(facts, report.status, take_inventory(Path(facts.store))))
     wanted = needs(where, __version__, techniques.templates()) if with_types else ()
     pieces = icatdata(where, exported, wanted)
     if out is None:

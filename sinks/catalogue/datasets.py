@@ -91,15 +91,18 @@ class Datasets:
         if REASON not in {p.kind for p in parameters} and (stale := there.get((REASON.name, REASON.units))):
             self._client.delete(stale)  # a run that was taken up again has none any more
 
-    def update(self, dataset: Any, facts: RunFacts, size: Size, *, complete: bool) -> None:
-        """Bring the dataset itself up to date: all at once, so that whoever finds it complete finds it whole."""
-        wanted = {
+    def update(self, dataset: Any, facts: RunFacts, size: Size | None, *, complete: bool) -> None:
+        """Bring the dataset itself up to date: all at once, so that whoever finds it complete finds it whole.
+
+        Where the size is not known any more, ICAT keeps that which it has.
+        """
+        wanted: dict[str, Any] = {
             "complete": complete,
             "description": d.summary(facts),
             "endDate": d.when(facts.ended_ns),
-            "fileSize": size.nbytes,
-            "fileCount": size.files,
         }
+        if size is not None:
+            wanted |= {"fileSize": size.nbytes, "fileCount": size.files}
         if all(getattr(dataset, name) == value for name, value in wanted.items()):
             return
         if facts.sample and dataset.sample is None:  # it cannot be seen, and would be struck out by what is not sent
@@ -115,15 +118,16 @@ class Datasets:
             self._shards(dataset, facts, inventory.shards)
             return
         name = d.location(facts, part).rpartition("/")[2] if part == "reduced" else "raw/0"
-        self._file(dataset, facts, name, d.location(facts, part), inventory.sizes[part].nbytes)
+        size = inventory.sizes.get(part)
+        self._file(dataset, facts, name, d.location(facts, part), size.nbytes if size else None)
 
-    def _file(self, dataset: Any, facts: RunFacts, name: str, where: str, nbytes: int) -> None:
+    def _file(self, dataset: Any, facts: RunFacts, name: str, where: str, nbytes: int | None) -> None:
         query = f"SELECT o FROM Datafile o JOIN o.dataset AS d WHERE d.id = {dataset.id} AND o.name = {literal(name)}"
         found = self._client.search(query + " INCLUDE o.dataset, o.datafileFormat")
         if not found:
             with suppress(icat.ICATObjectExistsError):
                 self._datafile(dataset, facts, name, where, nbytes).create()
-        elif found[0].fileSize != nbytes:
+        elif nbytes is not None and found[0].fileSize != nbytes:
             found[0].fileSize, found[0].datafileModTime = nbytes, d.when(facts.ended_ns or facts.last_frame_ns)
             found[0].update()
 
@@ -194,7 +198,7 @@ class Datasets:
         value = _sent(parameter)
         return self._lookup.new("DatasetParameter", type=kind, **{_attribute(value): value}, **relations)
 
-    def _datafile(self, dataset: Any, facts: RunFacts, name: str, where: str, nbytes: int) -> Any:
+    def _datafile(self, dataset: Any, facts: RunFacts, name: str, where: str, nbytes: int | None) -> Any:
         return self._lookup.new(
             "Datafile",
             dataset=self._lookup.new("Dataset", id=dataset.id),

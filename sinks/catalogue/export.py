@@ -139,15 +139,15 @@ class _Chunk:
         return self._reference("Investigation", name=facts.investigation, visitId=facts.visit, facility__name=facility)
 
     def _dataset(self, part: d.Part) -> ET.Element:
-        facts, settings, size = self._facts, self._settings, self._run.inventory.sizes[part]
+        facts, settings, size = self._facts, self._settings, self._run.inventory.sizes.get(part)
         over = self._run.status != "recording"
         element = ET.Element("dataset", id=self._key(part))
         for name, value in {
             "complete": self._run.status == "complete",
             "description": d.summary(facts),
             "endDate": d.when(facts.ended_ns),
-            "fileCount": size.files,
-            "fileSize": size.nbytes,
+            "fileCount": size and size.files,
+            "fileSize": size and size.nbytes,
             "location": d.location(facts, part),
             "name": checked(d.dataset_name(facts, part), 255, "the name of the run"),
             "startDate": d.when(facts.opened_ns),
@@ -180,17 +180,17 @@ class _Chunk:
             investigation__facility__name=facility,
         )
 
-    def _files(self, part: d.Part) -> Iterator[tuple[str, str, int]]:
+    def _files(self, part: d.Part) -> Iterator[tuple[str, str, int | None]]:
         """Give name, location and size of each Datafile."""
         facts, inventory = self._facts, self._run.inventory
         if part == "raw" and self._settings.raw_shards:
             for shard in inventory.shards:
                 yield shard.name, f"{facts.location}/{shard.name}", shard.nbytes
             return
-        where = d.location(facts, part)
-        yield (where.rpartition("/")[2] if part == "reduced" else "raw/0"), where, inventory.sizes[part].nbytes
+        where, size = d.location(facts, part), inventory.sizes.get(part)
+        yield (where.rpartition("/")[2] if part == "reduced" else "raw/0"), where, size.nbytes if size else None
 
-    def _datafile(self, element: ET.Element, name: str, where: str, nbytes: int) -> None:
+    def _datafile(self, element: ET.Element, name: str, where: str, nbytes: int | None) -> None:
         facts = self._facts
         for key, value in {
             "datafileCreateTime": d.when(facts.opened_ns),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import socket
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path, PurePath
 from typing import Any, Self
 
 from ...stream.errors import StoreError
@@ -67,8 +67,6 @@ class RunFacts:
         Wall clock; 0 where not yet.
     expected, stored, lost : int
         Frames.
-    stored_bytes : int
-        Written for the committed blocks.
     reason : str
         Why the run is not complete; empty otherwise.
     """
@@ -103,7 +101,6 @@ class RunFacts:
     expected: int = 0
     stored: int = 0
     lost: int = 0
-    stored_bytes: int = 0
     reason: str = ""
 
     @classmethod
@@ -154,17 +151,24 @@ class RunFacts:
         ).at(report)
 
     def at(self, report: RunReport) -> Self:
-        """Give the same run as far as a report says."""
+        """Give the same run as far as a report says, and where that says: a store may be moved, and recovered there."""
         return replace(
             self,
+            store=report.store,
+            location=self._location(report.store),
             last_frame_ns=report.last_frame_ns,
             ended_ns=report.sealed_ns,
             expected=report.expected,
             stored=report.stored,
             lost=report.lost,
-            stored_bytes=report.stored_bytes,
             reason=report.reason,
         )
+
+    def _location(self, store: str) -> str:
+        """Give where a store lies below its data directory: as deep as ever, for its folders are those of the run."""
+        if store == self.store:
+            return self.location
+        return PurePath(*PurePath(store).parts[-len(PurePath(self.location).parts) :]).as_posix()
 
     def to_json(self) -> dict[str, Any]:
         """Give JSON types."""
@@ -172,9 +176,10 @@ class RunFacts:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Read what `to_json` gave."""
+        """Read what `to_json` gave; an earlier version may have said more."""
+        known = {field.name: data[field.name] for field in fields(cls) if field.name in data}
         parameters = tuple((name, units, value) for name, units, value in data["parameters"])
-        return cls(**{**data, "shape": tuple(data["shape"]), "parameters": parameters})
+        return cls(**{**known, "shape": tuple(data["shape"]), "parameters": parameters})
 
 
 def identity(run: Run) -> str:

@@ -12,7 +12,6 @@ from ..failure import said
 from ..layout import DOT_FOLDER
 from ..sealfile import ledger_file
 from .description import Part
-from .facts import RunFacts
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class Inventory:
     Attributes
     ----------
     sizes : dict
-        By part.
+        By part; none of a store that is not there.
     shards : tuple of Shard
         Of the raw frames, in the order of their names.
     ledger_digest : str
@@ -62,8 +61,8 @@ class Inventory:
     ledger_digest: str
 
 
-def take_inventory(store: Path) -> Inventory | None:
-    """Look through a store; None where there is none any more.
+def take_inventory(store: Path) -> Inventory:
+    """Look through a store; nothing is known of one that is not there any more: it may be in an archive.
 
     Files that come and go meanwhile are counted or not: a run that records is never quite still.
 
@@ -73,7 +72,7 @@ def take_inventory(store: Path) -> Inventory | None:
         Its disk does not say.
     """
     with said(f"look through {store}"):
-        return _taken(store) if store.is_dir() else None
+        return _taken(store) if store.is_dir() else Inventory({}, (), "")
 
 
 def _taken(store: Path) -> Inventory:
@@ -88,11 +87,6 @@ def _taken(store: Path) -> Inventory:
             reduced_bytes, reduced_files = reduced_bytes + nbytes, reduced_files + 1
     sizes: dict[Part, Size] = {"raw": Size(raw_bytes, raw_files), "reduced": Size(reduced_bytes, reduced_files)}
     return Inventory(sizes, tuple(sorted(shards, key=lambda shard: shard.name)), ledger_digest(store))
-
-
-def known_of(facts: RunFacts) -> Inventory:
-    """Give what is known of a store that is not there any more."""
-    return Inventory({"raw": Size(0, 0), "reduced": Size(facts.stored_bytes, 0)}, (), "")
 
 
 def ledger_digest(store: Path) -> str:

@@ -10,7 +10,7 @@ from ...stream.clock import wall_ns
 from . import description as d
 from .datasets import Datasets
 from .intent import Intent, Kind
-from .inventory import known_of, take_inventory
+from .inventory import take_inventory
 from .lookup import Lookup
 from .outbox import Registered
 from .provenance import Provenance
@@ -69,7 +69,7 @@ class Registration:
 
     def _bring_up_to_date(self, intent: Intent, status: str, datasets: dict[d.Part, Any]) -> None:
         facts, over = intent.facts, intent.kind in ("sealed", "failed")
-        inventory = take_inventory(Path(facts.store)) or known_of(facts)
+        inventory = take_inventory(Path(facts.store))
         for part, dataset in datasets.items():
             self._datasets.describe(dataset, d.parameters(facts, part, status, inventory.ledger_digest))
             if over:
@@ -77,4 +77,4 @@ class Registration:
         if over:
             self._provenance.ensure(facts, datasets)
         for part, dataset in datasets.items():
-            self._datasets.update(dataset, facts, inventory.sizes[part], complete=intent.kind == "sealed")
+            self._datasets.update(dataset, facts, inventory.sizes.get(part), complete=intent.kind == "sealed")

@@ -33,7 +33,8 @@ def a_run(tmp_path, n=0, **changes):
 
 
 def test_each_step_of_a_run_is_an_intent(cataloguing, tmp_path):
-    run, report = a_run(tmp_path), report_of(0, stored=3)
+    run = a_run(tmp_path)
+    report = report_of(0, store=run.store, stored=3)
     assert [i.kind for i in cataloguing.opened(run, report)] == ["opened"]
     (grown,) = cataloguing.grown(run, report)
     assert (grown.kind, grown.facts.stored, grown.facts.location) == ("grown", 3, "inv/1/run0.ome.zarr")
@@ -44,12 +45,13 @@ def test_each_step_of_a_run_is_an_intent(cataloguing, tmp_path):
 def test_a_link_to_the_data_directory_is_the_directory_and_a_store_elsewhere_is_one_line(cataloguing, tmp_path):
     link = tmp_path.with_name(tmp_path.name + " by another way")
     link.symlink_to(tmp_path)
-    (grown,) = cataloguing.grown(a_run(link), report_of(0))
+    run = a_run(link)
+    (grown,) = cataloguing.grown(run, report_of(0, store=run.store))
     assert grown.facts.location == "inv/1/run0.ome.zarr"
     (tmp_path / "archive/run0.ome.zarr").mkdir(parents=True)
     (tmp_path / "inv/1").mkdir(parents=True)
     (tmp_path / "inv/1/run0.ome.zarr").symlink_to(tmp_path / "archive/run0.ome.zarr")
-    (grown,) = cataloguing.grown(a_run(link), report_of(0))
+    (grown,) = cataloguing.grown(run, report_of(0, store=run.store))
     assert grown.facts.location == "inv/1/run0.ome.zarr"
     with pytest.raises(StoreError, match="does not lie in the data directory"):
         cataloguing.grown(replace(a_run(tmp_path), store="/elsewhere/run0.ome.zarr"), report_of(0))

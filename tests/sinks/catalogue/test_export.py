@@ -8,7 +8,7 @@ import pytest
 from octostream.sinks.catalogue.export import Exported, icatdata
 from octostream.sinks.catalogue.failures import ParkedError
 from octostream.sinks.catalogue.intent import Intent
-from octostream.sinks.catalogue.inventory import known_of, take_inventory
+from octostream.sinks.catalogue.inventory import take_inventory
 from octostream.sinks.catalogue.lookup import Lookup
 from octostream.sinks.catalogue.needs import needs
 from octostream.sinks.catalogue.registration import Registration
@@ -24,9 +24,9 @@ HOSTILE = "O'Brien's \"fish\" <&amp; &> \\ ' OR '1'='1 漢 🔬"
 
 def run(n, status="complete", **changes):
     end = OPENED + (9 + n) * SECOND
-    told = {"stored": 6, "last_frame_ns": end, "ended_ns": end, "stored_bytes": 77, **HERE, **changes}
+    told = {"stored": 6, "last_frame_ns": end, "ended_ns": end, **HERE, **changes}
     facts = facts_of(n, **told)
-    return Exported(facts, status, take_inventory(Path(facts.store)) or known_of(facts))
+    return Exported(facts, status, take_inventory(Path(facts.store)))
 
 
 @pytest.fixture

@@ -32,8 +32,20 @@ def test_facts_survive_their_json_whatever_was_typed():
     assert RunFacts.from_json(json.loads(json.dumps(facts.to_json()))) == facts
 
 
+def test_facts_of_another_version_are_read_as_far_as_they_are_known():
+    facts = facts_of(stored=3)
+    assert RunFacts.from_json({**facts.to_json(), "stored_bytes": 77}) == facts
+
+
+def test_a_store_that_was_moved_is_where_the_registry_says():
+    moved = facts_of().at(report_of(0, store="/disk2/inv/1/another.ome.zarr"))
+    assert (moved.store, moved.location) == ("/disk2/inv/1/another.ome.zarr", "inv/1/another.ome.zarr")
+    assert facts_of().at(report_of(0)).location == facts_of().location
+
+
 def test_facts_are_those_of_the_run_and_its_report(tmp_path):
-    run, report = run_of(3, str(tmp_path / "inv/1/run3.ome.zarr")), report_of(3, stored=4, lost=2, sealed_ns=9)
+    run = run_of(3, str(tmp_path / "inv/1/run3.ome.zarr"))
+    report = report_of(3, store=run.store, stored=4, lost=2, sealed_ns=9)
     facts = RunFacts.of(run, report, tmp_path, "0.1.0", Described(sample="fish"))
     assert (facts.location, facts.stored, facts.lost, facts.ended_ns) == ("inv/1/run3.ome.zarr", 4, 2, 9)
     assert (facts.sample, facts.technique) == ("fish", "")

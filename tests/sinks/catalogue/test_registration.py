@@ -94,6 +94,20 @@ def test_whatever_is_repeated_changes_nothing(registration, ready):
     assert [len(ready.search(f"SELECT o FROM {e} o")) for e in ("Job", "DataCollection")] == [1, 2]
 
 
+def test_a_store_that_is_gone_takes_no_size_away(registration, ready, tmp_path):
+    """It was archived, or moved: telling ICAT again leaves what it has."""
+    store = tmp_path / "run0.ome.zarr"
+    (store / "raw/0/c").mkdir(parents=True)
+    (store / "raw/0/c/0").write_bytes(b"12345")
+    (store / "zarr.json").write_bytes(b"{}")
+    registration.deliver(Intent("sealed", ended(store=str(store))))
+    store.rename(tmp_path / "archive")
+    registration.deliver(Intent("failed", ended(store=str(store), reason="mended by hand")))
+    assert [(o.fileSize, o.fileCount) for o in datasets(ready)] == [(2, 1), (5, 1)]
+    assert [f.fileSize for o in datasets(ready) for f in o.datafiles] == [2, 5]
+    assert not datasets(ready)[0].complete
+
+
 def test_an_end_alone_tells_everything(registration, ready):
     """The run began while the catalogue was away, and was over when it came back."""
     registration.deliver(Intent("sealed", ended(keep_raw=False)))
