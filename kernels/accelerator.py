@@ -36,8 +36,22 @@ class Accelerator(Protocol):
         """
         ...
 
-    def to_host(self, array: Any) -> NDArray[Any]:
-        """Wait for an array of ``xp`` and give a copy of it in host memory."""
+    def to_device(self, array: NDArray[Any], out: Any) -> None:
+        """Copy an array of host memory to an array of ``xp`` of the same type and shape, both C-contiguous.
+
+        The array of the host may be changed at once.
+        """
+        ...
+
+    def to_host(self, array: Any, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Wait for an array of ``xp`` and give a copy of it in host memory.
+
+        Parameters
+        ----------
+        array : array of ``xp``
+        out : array, optional
+            What takes the copy, C-contiguous, of the same type and shape; None: a new one.
+        """
         ...
 
 
@@ -68,10 +82,15 @@ class CupyAccelerator:
         with device_errors("was lost"):
             self._module.get_function(kernel)(grid, block, arguments)
 
-    def to_host(self, array: Any) -> NDArray[Any]:
+    def to_device(self, array: NDArray[Any], out: Any) -> None:
+        """Copy an array on CuPy's present stream; CUDA has read pageable memory when the call returns."""
+        with device_errors("was lost"):
+            out.set(array)
+
+    def to_host(self, array: Any, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Wait for an array and give a copy of it in host memory."""
         with device_errors("was lost"):
-            return array.get()
+            return array.get(out=out)
 
 
 def check_counts(array: Any, shape: tuple[int | None, ...]) -> None:

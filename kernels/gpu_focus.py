@@ -48,6 +48,10 @@ class GpuFocusMeter(FocusMeter):
         self._sums = xp.zeros((frames, len(FocusSums._fields)), np.uint64)
         # Of the spectrum of each frame Σ|c| and Σ|c|·log₂|c|.
         self._spectra = xp.zeros((frames, 2), np.float64)
+        # What a frame takes on the way. CuPy keeps what it allocates for one stream only, and frames have three.
+        self._zeroed = xp.zeros((height, width), np.float64)
+        self._half, self._spectrum = (xp.zeros((rows, size), np.float64) for size in (width, columns))
+        self._logarithms = xp.zeros_like(self._spectrum)
 
     def measure(self, pixels: Any) -> Sharpness:
         """Measure one frame.
@@ -91,13 +95,20 @@ class GpuFocusMeter(FocusMeter):
         grid = blocks_for(width, _PART[0]), blocks_for(height, _PART[1])
         known = (np.int32(part) for part in (height, width, y.start, y.stop, x.start, x.stop))
         self._accelerator.launch("sum_focus", grid, _BLOCK, pixels, *known, into)
-        xp, centre = self._accelerator.xp, pixels[self._centre].astype(np.float64)
+        xp, zeroed, spectrum, logarithms = self._accelerator.xp, self._zeroed, self._spectrum, self._logarithms
+        zeroed[...] = pixels[self._centre]
         # The mean is a thousand times what the other coefficients are; taken off first, it costs them no digits.
-        spectrum = abs(self._along_y @ (centre - centre.mean()) @ self._along_x)
+        zeroed -= zeroed.mean()
+        xp.matmul(self._along_y, zeroed, out=self._half)
+        xp.matmul(self._half, self._along_x, out=spectrum)
+        xp.absolute(spectrum, out=spectrum)
         spectrum *= self._inside
         self._spectra[at, 0] = spectrum.sum()
         # Where a coefficient is 0 so is the term, whatever stands for the logarithm.
-        self._spectra[at, 1] = (spectrum * xp.log2(xp.where(spectrum > 0, spectrum, 1))).sum()
+        xp.maximum(spectrum, np.finfo(np.float64).tiny, out=logarithms)
+        xp.log2(logarithms, out=logarithms)
+        logarithms *= spectrum
+        self._spectra[at, 1] = logarithms.sum()
 
     def fetch(self, there: NDArray[np.bool_]) -> dict[int, Sharpness]:
         """Fetch the results that were asked for.

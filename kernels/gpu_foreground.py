@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 import numpy as np
 
 from .accelerator import THREADS, Accelerator, blocks_for, check_array, check_counts
-from .foreground import SCALE, Foreground, Mask, level_of, strides
+from .foreground import SCALE, Foreground, Mask, level_of, samples_of, strides
 
 #: Pixels (x, y) that a block masks.
 _PART: Final = (32, 8)
@@ -38,6 +39,9 @@ class GpuForegroundMasker:
         along_z, along_yx = (accelerator.xp.asarray(part) for part in parameters.weights())
         self._weights = along_z, np.int32(along_z.size // 2), along_yx, np.int32(along_yx.size // 2)
         self._foreground = accelerator.xp.zeros(1, np.uint64)
+        # Flat, as much as a stack of any depth takes.
+        self._background = accelerator.xp.zeros(math.prod(self._chunks(shape)), np.uint8)
+        self._samples = accelerator.xp.zeros(samples_of(shape), np.uint32)
 
     def mask(self, stack: Any, out: Any) -> Mask:
         """Mask a stack, as `foreground_reference`, bit for bit.
@@ -67,8 +71,9 @@ class GpuForegroundMasker:
             raise ValueError(f"the stack has {len(stack)} planes, more than the {self._shape[0]} planned")
         check_array(out, stack.shape, np.uint8)
         limit = level_of(self._sample(stack), self._parameters)
-        host, xp = self._accelerator.to_host, self._accelerator.xp
-        background = xp.ones([blocks_for(n, step) for n, step in zip(stack.shape, self._chunk, strict=True)], np.uint8)
+        host, chunks = self._accelerator.to_host, self._chunks(stack.shape)
+        background = self._background[: math.prod(chunks)].reshape(chunks)
+        background.fill(1)
         self._foreground.fill(0)
         depth, height, width = stack.shape
         grid = blocks_for(width, _PART[0]), blocks_for(height, _PART[1]), depth
@@ -86,9 +91,12 @@ class GpuForegroundMasker:
         # As many as `sampled_reference` gives: of every row that is taken, what is left from its first column on.
         turns = [blocks_for(max(width - turn, 0), columns) for turn in range(columns)]
         taken = lines // columns * sum(turns) + sum(turns[: lines % columns])
-        samples = self._accelerator.xp.zeros(taken, np.uint32)
+        samples = self._samples[:taken]
         known = (np.int32(size) for size in (depth, height, width))
         grid = lines, blocks_for(width, THREADS)
         steps = np.int32(rows), np.int32(columns)
         self._accelerator.launch("sample_stack", grid, (THREADS,), stack, *known, *self._weights, *steps, samples)
         return self._accelerator.to_host(samples)
+
+    def _chunks(self, shape: tuple[int, int, int]) -> tuple[int, ...]:
+        return tuple(blocks_for(size, step) for size, step in zip(shape, self._chunk, strict=True))

@@ -94,9 +94,11 @@ class GpuTallier:
         dict
             By place.
         """
-        tallies, made = self._accelerator.to_host(self._tallies[: there.size]), dict[int, Tally]()
+        made: dict[int, Tally] = {}
+        # One by one: those of a block without z are 34 MB together, and nobody has room for them beside the bins.
         for at in np.flatnonzero(there).tolist():
-            total, squares, depth, high = tallies[at, :_ENDS].tolist()
-            bins[at] = tallies[at, _ENDS:]
+            tally = self._accelerator.to_host(self._tallies[at])
+            total, squares, depth, high = tally[:_ENDS].tolist()
+            bins[at] = tally[_ENDS:]
             made[at] = Tally(self._width, self._pixels, 65535 - depth, high, total, squares, bins[at])
         return made

@@ -32,7 +32,10 @@ from .histogram_step import HistogramReducer
 from .hot_test import HotTest, HotTestReducer
 from .quantise import Quantise
 from .quantise_step import QuantiseReducer
-from .step import Arrays, StepReducer
+from .step import Arrays, StepReducer, part_size
+
+#: Pixels that are sent to the device, quantised and fetched together.
+QUANTISED_AT_ONCE: Final = 2**23
 
 
 class GpuHistogramReducer(HistogramReducer):
@@ -91,15 +94,16 @@ def gpu_hot_test(accelerator: Accelerator, plan: Plan, parameters: HotTest) -> H
 
 
 class _Masker:
-    def __init__(self, accelerator: Accelerator, *known: Any) -> None:
-        self._accelerator, self._there = accelerator, GpuForegroundMasker(accelerator, *known)
+    # All that it takes of the device it takes here: a GPU that fills up later costs no block.
+    def __init__(self, accelerator: Accelerator, shape: tuple[int, int, int], *known: Any) -> None:
+        self._accelerator, self._there = accelerator, GpuForegroundMasker(accelerator, shape, *known)
+        self._stack, self._made = accelerator.xp.zeros(shape, np.uint16), accelerator.xp.zeros(shape, np.uint8)
 
     def mask(self, stack: NDArray[np.uint16], out: NDArray[np.uint8]) -> Mask:
-        xp = self._accelerator.xp
-        made = xp.zeros(stack.shape, np.uint8)
-        found = self._there.mask(xp.asarray(stack), made)
-        out[:] = self._accelerator.to_host(made)
-        return found._replace(mask=out)
+        there, made = self._stack[: len(stack)], self._made[: len(stack)]
+        self._accelerator.to_device(stack, there)
+        found = self._there.mask(there, made)
+        return found._replace(mask=self._accelerator.to_host(made, out))
 
 
 def gpu_foreground(
@@ -110,22 +114,30 @@ def gpu_foreground(
 
 
 class _Quantiser:
-    def __init__(self, accelerator: Accelerator, parameters: Quantise) -> None:
+    # As for `_Masker`; every pixel is looked up by itself, so one part after another can be.
+    def __init__(self, accelerator: Accelerator, parameters: Quantise, most: int) -> None:
         self._accelerator, self._there = accelerator, GpuQuantiser(accelerator, parameters)
         self.codes = accelerator.to_host(self._there.codes)
+        size = min(most, QUANTISED_AT_ONCE)
+        self._counts = accelerator.xp.zeros(size, np.uint16)
+        self._made = accelerator.xp.zeros(size, self.codes.dtype)
 
     def quantise(self, pixels: NDArray[np.uint16], out: NDArray[Any]) -> None:
-        xp = self._accelerator.xp
-        made = xp.zeros(pixels.shape, self.codes.dtype)
-        self._there.quantise(xp.asarray(pixels), made)
-        out[...] = self._accelerator.to_host(made)
+        counts, codes, most = pixels.reshape(-1), out.reshape(-1), self._counts.size
+        for first in range(0, counts.size, most):
+            part = counts[first : first + most]
+            there, made = self._counts[: part.size], self._made[: part.size]
+            self._accelerator.to_device(part, there)
+            self._there.quantise(there, made)
+            self._accelerator.to_host(made, codes[first : first + most])
 
 
 def gpu_quantise(
     accelerator: Accelerator, plan: Plan, products: tuple[Product, ...], parameters: Quantise
 ) -> QuantiseReducer:
     """Give the step `quantise` with its tables on a device."""
-    return QuantiseReducer(plan, products, _Quantiser(accelerator, parameters))
+    most = max((part_size(product, plan) for product in products), default=1)
+    return QuantiseReducer(plan, products, _Quantiser(accelerator, parameters, most))
 
 
 #: Reducers by the name of the step; each takes an `Accelerator`, then what the form of the step tells.

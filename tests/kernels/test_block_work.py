@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from octostream.kernels import gpu_reducers
 from octostream.kernels.block_work import GpuWork
 from octostream.kernels.gpu_plan import plan_gpu
 from octostream.kernels.lane import plan_lane
@@ -69,6 +70,25 @@ def test_steps_beside_the_lane_make_the_same_on_the_device(device_of):
         for column, values in rows.items():
             tolerance = 1e-5 if values.dtype.kind == "f" else 0
             np.testing.assert_allclose(on_gpu.tables()[name][column], values, rtol=tolerance, err_msg=column)
+
+
+EVERY = ["focus=true", "histogram=true", "hot_test=true", "foreground=true", "quantise=true"]
+
+
+@pytest.mark.parametrize("gain", [1, 20], ids=["codes of 16 bits", "codes of 8 bits"])
+def test_a_block_takes_nothing_of_the_device_that_was_not_taken_before_its_first_frame(gain, monkeypatch):
+    # Else a GPU that fills up late would end the worker, again in its next life, and leave nothing to the CPU.
+    monkeypatch.setattr(gpu_reducers, "QUANTISED_AT_ONCE", 999)
+    frames, plan = frames_of((2, 1, 3, 40, 70)), Plan((2, 1, 3, 40, 70))
+    reduction = plan_reduction(Recipe.load("lightsheet", [*EVERY, f"quantise.gain={gain}"]), plan)
+    assert {step.on_gpu.name for step in reduction.steps} == set(gpu_reducers.GPU_REDUCERS)
+    device = EmulatedDevice(1)
+    reducer = reduction.reducer(device)
+    assert "array" in device.log
+    device.log.clear()
+    got = reduce_block(reducer, frames)
+    assert not {"array", "buffer", "pinned", "prepare"} & set(device.log)
+    assert_same(got, reduce_block(reduction.reducer(), frames))
 
 
 def test_a_full_gpu_leaves_the_block_to_the_cpu(caplog):

@@ -135,7 +135,10 @@ def gpu_lane(cupy):
 @pytest.mark.parametrize("error", [CUDADriverError("gone"), OutOfMemoryError("full\nand more"), CuFFTError("no plan")])
 def test_the_forms_beside_the_lane_tell_it_as_the_lane_does(error):
     class Array:
-        def get(self):
+        def get(self, out):
+            raise error
+
+        def set(self, array):
             raise error
 
     accelerator = CupyAccelerator(failing("get_function", error))
@@ -144,6 +147,8 @@ def test_the_forms_beside_the_lane_tell_it_as_the_lane_does(error):
         accelerator.launch("translate", (1,), (32,))
     with pytest.raises(DeviceLostError, match=said):
         accelerator.to_host(Array())
+    with pytest.raises(DeviceLostError, match=said):
+        accelerator.to_device(np.zeros(1), Array())
 
 
 def test_an_error_that_is_not_of_the_device_stays_what_it_is():
