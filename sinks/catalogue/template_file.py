@@ -68,18 +68,18 @@ def read_template_file(path: Path) -> Template:
     return read_template(path.stem, path.parent)
 
 
-def _gathered(name: str, folder: Path | None, depth: int = MAX_BASES) -> dict[str, Any]:
-    """Give what a template says, and what its bases say where it says nothing."""
+def _gathered(name: str, folder: Path | None, depth: int = MAX_BASES, *, shipped: bool = False) -> dict[str, Any]:
+    """Give what a template says, and what its bases say where it says nothing; of a shipped one the bases may be own."""
     if not depth:
         raise TemplateError(f"template {name!r} has more than {MAX_BASES} bases, or itself", "name another base")
-    said = _read(name, folder)
+    said = _read(name, None if shipped else folder)
     base = said.pop("base", None)
     if base is None:
         return said
-    where = None if base == name else folder
-    if base not in (*technique_names(where), COMMON):
+    itself = base == name  # as it comes with octostream
+    if base not in (*technique_names(None if itself else folder), COMMON):
         raise TemplateError(f"template {name!r}: there is no base {base!a:.60}", "name a technique, or common")
-    below = _gathered(base, where, depth - 1)
+    below = _gathered(base, folder, depth - 1, shipped=itself)
     own = said.get("field", {})
     fields = {
         key: {**below.get("field", {}).get(key, {}), **own.get(key, {})} for key in {**below.get("field", {}), **own}

@@ -165,6 +165,21 @@ def test_one_file_changes_what_all_techniques_ask(own):
         assert [n for n in asked if n != "dose_gy"] == [field.name for field in read_template(name).fields]
 
 
+def test_a_file_that_changes_a_built_in_technique_has_what_all_are_asked(own):
+    own('base = "common"\n' + FIELD, "common")
+    folder = own('base = "lightsheet"\nsummary = "Ours"\n[field.organism]\nrequired = true\n', "lightsheet")
+    ours = read_template("lightsheet", folder)
+    assert ours.field("dose_gy") is not None
+    assert (ours.summary, ours.field("organism").required) == ("Ours", True)
+    assert [f.name for f in ours.fields] == [f.name for f in _of_all(folder, "lightsheet").fields]
+
+
+def _of_all(folder, name):
+    """Give a technique as only `common` of the folder changes it."""
+    (folder / f"{name}.toml").unlink()
+    return read_template(name, folder)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
