@@ -69,7 +69,7 @@ def read_template_file(path: Path) -> Template:
 
 
 def _gathered(name: str, folder: Path | None, depth: int = MAX_BASES, *, shipped: bool = False) -> dict[str, Any]:
-    """Give what a template says, and what its bases say where it says nothing; of a shipped one the bases may be own."""
+    """Give what a template says, and what its bases say where it does not; those of a shipped one may be own."""
     if not depth:
         raise TemplateError(f"template {name!r} has more than {MAX_BASES} bases, or itself", "name another base")
     said = _read(name, None if shipped else folder)
