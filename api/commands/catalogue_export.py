@@ -10,9 +10,9 @@ from typing import Annotated
 
 import typer
 
-from ... import __version__
 from ...sinks.catalogue.installed import require_icat
 from ...sinks.catalogue.investigations import LOCAL
+from ...sinks.catalogue.parameters import kinds_of
 from ...stream.errors import OctostreamError, UsageError
 from ...stream.report import RunReport
 from ..catalogue_facts import FactsOfStores
@@ -40,7 +40,6 @@ def command(
     require_icat()
     from ...sinks.catalogue.export import Exported, icatdata  # late: status and retry work without python-icat
     from ...sinks.catalogue.inventory import take_inventory
-    from ...sinks.catalogue.needs import needs
 
     if as_json and out is None:
         raise UsageError("both the file and the JSON object would go to standard output", "give --out FILE")
@@ -55,8 +54,8 @@ def command(
             if facts is None:
                 raise OctostreamError(f"run {report.id} has no store any more", "name the runs that have one")
             exported.append(Exported(facts, report.status, take_inventory(Path(facts.store))))
-    wanted = needs(where, __version__, techniques.templates()) if with_types else ()
-    pieces = icatdata(where, exported, wanted)
+    kinds = [kind for template in techniques.templates() for kind in kinds_of(template)] if with_types else None
+    pieces = icatdata(where, exported, kinds)
     if out is None:
         for piece in pieces:
             sys.stdout.buffer.write(piece)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,6 +16,7 @@ from .text import checked, literal, sent
 from .vocabulary import (
     IDENTITY,
     Needed,
+    ParameterKind,
     application,
     datafile_format,
     dataset_type,
@@ -44,15 +45,18 @@ class Exported:
     inventory: Inventory
 
 
-def icatdata(settings: CatalogueSettings, runs: Iterable[Exported], needs: Sequence[Needed] = ()) -> Iterator[bytes]:
+def icatdata(
+    settings: CatalogueSettings, runs: Sequence[Exported], kinds: Iterable[ParameterKind] | None = None
+) -> Iterator[bytes]:
     """Give an icatdata file, piece by piece.
 
     Parameters
     ----------
     settings : CatalogueSettings
-    runs : iterable of Exported
-    needs : sequence of Needed
-        What the runs refer to, if it is to be in the file, too; ingesting that twice takes ``--duplicate IGNORE``.
+    runs : sequence of Exported
+    kinds : iterable of ParameterKind, optional
+        If given, what the runs refer to is in the file, too, parameters as described here; ingesting that twice takes
+        ``--duplicate IGNORE``.
 
     Raises
     ------
@@ -60,10 +64,10 @@ def icatdata(settings: CatalogueSettings, runs: Iterable[Exported], needs: Seque
         A text of a run is none that ICAT can store.
     """
     yield b'<?xml version="1.0" encoding="utf-8"?>\n<icatdata>\n'
-    if needs:
-        yield _bytes(_types(settings, needs))
+    if kinds is not None:
+        yield _bytes(_types(settings, _referred(settings, runs), {(k.name, k.units, k.type): k.help for k in kinds}))
     for run in runs:
-        if needs and run.facts.sample:
+        if kinds is not None and run.facts.sample:
             yield _bytes(_Chunk(settings, run).sample_data())
         yield _bytes(_Chunk(settings, run).data())
     yield b"</icatdata>\n"
@@ -74,12 +78,27 @@ def _bytes(data: ET.Element) -> bytes:
     return ET.tostring(data, encoding="utf-8") + b"\n"
 
 
-def _types(settings: CatalogueSettings, needs: Sequence[Needed]) -> ET.Element:
+def _referred(settings: CatalogueSettings, runs: Sequence[Exported]) -> Iterable[Needed]:
+    """Give all that runs refer to, each once: of the versions, instruments and techniques of their own days."""
+    referred: dict[object, Needed] = {}
+    for run in runs:
+        chunk = _Chunk(settings, run)
+        chunk.data()
+        referred.update(chunk.referred)
+    return referred.values()
+
+
+def _types(
+    settings: CatalogueSettings, things: Iterable[Needed], described: Mapping[tuple[str, ...], str]
+) -> ET.Element:
     data = ET.Element("data")
     ET.SubElement(data, "facilityRef", id=_FACILITY, name=_pasted(settings.facility))
-    for number, thing in enumerate(needs):
+    for number, thing in enumerate(things):
         element = ET.SubElement(data, _tag(thing.entity), id=f"needed-{number}")
-        for name, value in {**thing.key, **thing.others}.items():
+        told = {**thing.key, **thing.others}
+        if told.get("description") == "":  # the facts of a run name its parameters, no more
+            told["description"] = described.get((*thing.key.values(), told.get("valueType", "")))
+        for name, value in told.items():
             _add(element, name, value)
         if thing.of_facility:
             ET.SubElement(element, "facility", ref=_FACILITY)
@@ -95,6 +114,7 @@ class _Chunk:
         self._facts = run.facts
         self._references: dict[str, ET.Element] = {}
         self._objects: list[ET.Element] = []
+        self.referred: dict[object, Needed] = {}
 
     def data(self) -> ET.Element:
         """Give the chunk."""
@@ -131,6 +151,7 @@ class _Chunk:
         return self._references[key].attrib["id"]
 
     def _needed(self, thing: Needed) -> str:
+        self.referred[thing.entity, *thing.key.values()] = thing
         of_facility = {"facility__name": self._settings.facility} if thing.of_facility else {}
         return self._reference(thing.entity, **thing.key, **of_facility)
 

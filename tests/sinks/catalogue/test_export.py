@@ -11,6 +11,7 @@ from octostream.sinks.catalogue.intent import Intent
 from octostream.sinks.catalogue.inventory import take_inventory
 from octostream.sinks.catalogue.lookup import Lookup
 from octostream.sinks.catalogue.needs import needs
+from octostream.sinks.catalogue.parameters import kinds_of
 from octostream.sinks.catalogue.registration import Registration
 from octostream.sinks.catalogue.template_file import read_template
 from octostream.tests.icat_server.seed import FACILITY, PASSWORDS, PROPOSAL
@@ -96,8 +97,8 @@ def test_what_is_ingested_is_what_would_have_been_registered(
     settings = settings.model_copy(update={"raw_shards": raw_shards})
     client = icat_client("root")
     lookup = Lookup(client, FACILITY)
-    wanted = needs(settings, "0.1.0", [read_template("lightsheet")])
-    for thing in wanted:
+    template = read_template("lightsheet")
+    for thing in needs(settings, "0.1.0", [template]):
         lookup.create(thing)
     registration = Registration(client, settings)
     for exported, kind in zip(runs, ("sealed", "failed", "grown"), strict=True):
@@ -105,10 +106,30 @@ def test_what_is_ingested_is_what_would_have_been_registered(
     registered = seen(client)
     assert len(registered[0]) == 4
     file = tmp_path / "runs.xml"
-    file.write_bytes(b"".join(icatdata(settings, runs, wanted)))
+    file.write_bytes(b"".join(icatdata(settings, runs, kinds_of(template))))
     icat_server.reset()
     ingest(icat_server.url, file, "--duplicate", "IGNORE")
     assert seen(icat_client("root")) == registered
+
+
+def test_types_are_those_that_the_runs_refer_to_whatever_is_so_today(settings, icat_client, icat_server, tmp_path):
+    """They were made by two versions, on an instrument with a key, under a template that has changed since."""
+    dose = ("dose", "Gy", 2.5)
+    runs = [
+        run(0, instrument="lightsheet-7", keep_raw=False, software="0.1.0", parameters=(dose, ("comment", "N/A", "x"))),
+        run(1, keep_raw=False, software="0.2.0", technique="lattice", technique_pid="y"),
+    ]
+    file = tmp_path / "runs.xml"
+    file.write_bytes(b"".join(icatdata(settings, runs, kinds_of(read_template("lightsheet")))))
+    ingest(icat_server.url, file, "--duplicate", "IGNORE")
+    client = icat_client("root")
+    assert [o.name for o in client.search("SELECT o FROM Dataset o ORDER BY o.name")] == ["run0", "run1"]
+    assert client.search("SELECT o.version FROM Application o ORDER BY o.version") == ["0.1.0", "0.2.0"]
+    assert client.search("SELECT o.pid FROM Technique o ORDER BY o.pid") == ["x", "y"]
+    kinds = {o.name: (o.units, o.valueType, o.description) for o in client.search("SELECT o FROM ParameterType o")}
+    assert kinds["dose"] == ("Gy", "NUMERIC", None)
+    assert kinds["comment"] == ("N/A", "STRING", "anything else worth knowing")
+    assert "geometry" not in kinds, "no run refers to it"
 
 
 def test_what_is_there_already_need_not_be_in_the_file(runs, settings, icat_client, icat_server, ready, tmp_path):
