@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import Final, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +22,6 @@ from .lane import Lane, LanePlan
 from .step import Arrays, Planned, StepReducer
 
 log = logging.getLogger(__name__)
-
-#: What a worker works on whose GPU has no room for a block.
-FULL_GPU: Final = f"{IN_PLACE_OF_GPU} that has no room"
 
 
 class BlockWork(Protocol):
@@ -119,13 +116,14 @@ class GpuWork:
         self._there: list[StepReducer] = []
         self._here: list[StepReducer] = []
         self._steps: list[StepReducer] = []
-        with device.on(lane.stream) as accelerator:
-            for step in steps:
-                if step.on_gpu:
+        for step in steps:
+            if step.on_gpu:
+                # Only here: where no step has a form, none is compiled.
+                with device.on(lane.stream) as accelerator:
                     self._there.append(GPU_REDUCERS[step.on_gpu.name](accelerator, *step.on_gpu.told))
-                elif step.reducer:
-                    self._here.append(step.reducer())
-                self._steps.append(self._there[-1] if step.on_gpu else self._here[-1])
+            elif step.reducer:
+                self._here.append(step.reducer())
+            self._steps.append(self._there[-1] if step.on_gpu else self._here[-1])
         lane.accompany(self._asked if self._there else None, self._back if self._here else None)
 
     def begin(self, block: Block) -> None:
@@ -135,7 +133,7 @@ class GpuWork:
             for step in self._there:
                 step.begin(block)
 
-        self._lane.begin(block.extent, forget)
+        self._lane.begin(block.extent, forget if self._there else None)
         for step in self._here:
             step.begin(block)
 
@@ -172,7 +170,7 @@ def open_work(plan: LanePlan, steps: Sequence[Planned], device: Device | None) -
     """Allocate the buffers for one block on the device, or on the CPU where there is none.
 
     The CPU takes over, and the log says so, where the kernels of the GPU do not do what the recipe asks for, and where
-    the GPU has no room: a slower reduction is better than none.
+    the GPU has no room or cannot be used: a slower reduction is better than none.
 
     Parameters
     ----------
@@ -186,7 +184,7 @@ def open_work(plan: LanePlan, steps: Sequence[Planned], device: Device | None) -
     -------
     work : BlockWork
     instead : str
-        What it works on in place of a GPU that has no room, for an alarm; else empty.
+        What it works on in place of a GPU, and why, for an alarm; else empty.
     """
     if device is None:
         return HostWork(plan, steps), ""
@@ -198,4 +196,4 @@ def open_work(plan: LanePlan, steps: Sequence[Planned], device: Device | None) -
         return GpuWork(GpuLane(gpu, device), steps, device), ""
     except DeviceLostError as error:
         log.warning("blocks are reduced on the CPU: %s", error)
-        return HostWork(plan, steps), FULL_GPU
+        return HostWork(plan, steps), f"{IN_PLACE_OF_GPU}: {error.what}"

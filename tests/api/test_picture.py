@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from octostream.api.alarms import LOST_GPU
 from octostream.api.picture import SILENT_WORKERS, WORKER_S, Disk, Picture
 from octostream.api.run_account import RunAccount
-from octostream.kernels.block_work import FULL_GPU
 from octostream.stream import messages as m
 from octostream.stream.head_protocol import HeadProtocol, Worker
 from octostream.stream.model import Plan, Run
+from octostream.stream.report import IN_PLACE_OF_GPU
 from octostream.stream.telemetry import StageMeter
 
 
@@ -72,8 +72,8 @@ def test_counters_outlive_any_number_of_workers() -> None:
 
 
 def test_the_device_of_a_worker_is_shown_and_a_lost_gpu_is_an_alarm() -> None:
-    service = Service()
-    for device, alarms in (("Made-up GPU", []), (FULL_GPU, ["gpu_lost"]), (LOST_GPU, ["gpu_lost"])):
+    service, full = Service(), f"{IN_PLACE_OF_GPU}: the GPU has no 12 MiB free"
+    for device, alarms in (("Made-up GPU", []), (full, ["gpu_lost"]), (LOST_GPU, ["gpu_lost"])):
         service.picture._protocol.workers[b"w0"] = Worker("w0", "worker-0", "tcp://w0", device, service.now)
         service.says("w0", 1)
         report = service.picture.report(service.now, 0, 0)

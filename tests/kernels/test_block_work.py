@@ -100,6 +100,15 @@ def test_a_full_gpu_leaves_the_block_to_the_cpu(caplog):
     assert_same(got, reduce_block(reduction.reducer(), frames))
 
 
+def test_a_recipe_without_steps_beside_the_lane_asks_for_none_of_their_forms():
+    # They are compiled together when the first is asked for: it takes seconds, and may fail.
+    device, plan = EmulatedDevice(), Plan((1, 1, 3, 20, 30))
+    for beside in ([], ["keep=true"]):
+        reduce_block(plan_reduction(Recipe.load("lightsheet", beside), plan).reducer(device), frames_of(plan.shape))
+    assert "prepare" in device.log
+    assert "on" not in device.log
+
+
 def test_a_lost_gpu_is_one_error_wherever_it_happens():
     frames, plan = frames_of((1, 1, 4, 9, 16)), Plan((1, 1, 4, 9, 16))
     reduction = plan_reduction(Recipe.load("lightsheet", ["pyramid.until=4"]), plan)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from octostream.kernels import device_choice
@@ -15,6 +17,7 @@ from octostream.kernels.recipe import Recipe
 from octostream.kernels.reduction import plan_reduction
 from octostream.stream.errors import DeviceLostError, NoDeviceError
 from octostream.stream.model import Plan
+from octostream.stream.report import IN_PLACE_OF_GPU
 
 from .fake_cupy import CompileError, CUDADriverError, CUDARuntimeError, CuFFTError, OutOfMemoryError, fake_cupy
 
@@ -120,6 +123,7 @@ def test_a_gpu_that_cannot_hold_a_block_leaves_it_to_the_cpu(what, error, said, 
     with caplog.at_level("WARNING"):
         reducer = REDUCTION.reducer(CupyDevice(failing(what, error)))
     assert not isinstance(reducer._work, GpuWork)
+    assert re.fullmatch(f"{IN_PLACE_OF_GPU}: the GPU {said}.*", reducer.instead)
     assert caplog.text.count("blocks are reduced on the CPU") == 1, caplog.text
     assert reduce_block(reducer)[0] == reduce_block(REDUCTION.reducer())[0]
     with pytest.raises(DeviceLostError, match=said):
