@@ -39,8 +39,9 @@ class CupyBuffer:
 class CupyDevice:
     """The current CUDA device.
 
-    Memory is asked for when a lane is made, and never for a frame, so CuPy's pool of memory is not used: what is given
-    back is free for others at once. Copies go between pinned memory and the device without any array in between.
+    Memory is asked for when a lane is made, and never for a frame, so CuPy's pools are not used for it, neither that of
+    the device nor that of pinned memory: what is given back is free for others at once. Copies go between pinned memory
+    and the device without any array in between.
 
     Parameters
     ----------
@@ -67,15 +68,26 @@ class CupyDevice:
     def buffer(self, nbytes: int) -> CupyBuffer:
         """Allocate, filled with zeros."""
         with device_errors(f"has no {nbytes / 2**20:.0f} MiB free"):
-            memory = self._cupy.cuda.Memory(nbytes)
+            memory = self._allocate(nbytes)
             self._runtime.memset(memory.ptr, 0, nbytes)
             return CupyBuffer(self._cupy.cuda.MemoryPointer(memory, 0), nbytes)
+
+    def _allocate(self, nbytes: int) -> Any:
+        try:
+            return self._cupy.cuda.Memory(nbytes)
+        except self._runtime.CUDARuntimeError as error:
+            if error.status != self._runtime.errorMemoryAllocation:
+                raise
+            # Arrays of the forms beside the lane come from CuPy's pool, which keeps what they gave back.
+            self._cupy.get_default_memory_pool().free_all_blocks()
+            return self._cupy.cuda.Memory(nbytes)
 
     def pinned(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         """Allocate pinned memory of the host, filled with zeros."""
         kind, size = np.dtype(dtype), int(np.prod(shape))
         with device_errors(f"gets no {size * kind.itemsize / 2**20:.0f} MiB of pinned memory"):
-            memory = self._cupy.cuda.alloc_pinned_memory(size * kind.itemsize)
+            pinned = self._cupy.cuda.PinnedMemory(size * kind.itemsize)
+            memory = self._cupy.cuda.PinnedMemoryPointer(pinned, 0)
         array = np.frombuffer(memory, kind, size).reshape(shape)
         array.fill(0)
         return array

@@ -12,10 +12,15 @@ from .cuda_emulator.build import run_kernel
 from .cuda_emulator.device import Guarded
 
 _ALIVE = []
+MEMORY_ALLOCATION = 2
 
 
 class CUDARuntimeError(RuntimeError):
     __module__ = "cupy_backends.cuda.api.runtime"
+
+    def __init__(self, text, status=999):
+        super().__init__(text)
+        self.status = status
 
 
 class CUDADriverError(RuntimeError):
@@ -27,7 +32,14 @@ class CuFFTError(RuntimeError):
 
 
 class OutOfMemoryError(MemoryError):
+    """What CuPy's pool raises; memory that is asked for past the pool is a runtime error."""
+
     __module__ = "cupy.cuda.memory"
+
+
+def full():
+    """Give the error of a device that has no memory left."""
+    return CUDARuntimeError("cudaErrorMemoryAllocation: out of memory", MEMORY_ALLOCATION)
 
 
 class CompileError(Exception):
@@ -125,6 +137,7 @@ def fake_cupy(devices=1, fails=None):
     properties = {"name": b"Made-up GPU", "totalGlobalMem": 80 * 2**30, "major": 9, "minor": 0}
     runtime = SimpleNamespace(
         CUDARuntimeError=CUDARuntimeError,
+        errorMemoryAllocation=MEMORY_ALLOCATION,
         memcpyHostToDevice=1,
         memcpyDeviceToHost=2,
         memcpyAsync=copy,
@@ -141,6 +154,10 @@ def fake_cupy(devices=1, fails=None):
         MemoryPointer=MemoryPointer,
         Stream=Stream,
         Event=Event,
-        alloc_pinned_memory=lambda nbytes: bytearray(b"\xa5" * nbytes),
+        PinnedMemory=lambda nbytes: call("PinnedMemory", bytearray(b"\xa5" * nbytes)),
+        PinnedMemoryPointer=lambda memory, offset: memoryview(memory)[offset:],
     )
-    return SimpleNamespace(cuda=cuda, RawModule=RawModule, ndarray=ndarray, fails=fails)
+    pool = SimpleNamespace(free_all_blocks=lambda: call("free_all_blocks"))
+    return SimpleNamespace(
+        cuda=cuda, RawModule=RawModule, ndarray=ndarray, get_default_memory_pool=lambda: pool, fails=fails
+    )

@@ -19,7 +19,7 @@ from octostream.stream.errors import DeviceLostError, NoDeviceError
 from octostream.stream.model import Plan
 from octostream.stream.report import IN_PLACE_OF_GPU
 
-from .fake_cupy import CompileError, CUDADriverError, CUDARuntimeError, CuFFTError, OutOfMemoryError, fake_cupy
+from .fake_cupy import CompileError, CUDADriverError, CUDARuntimeError, CuFFTError, OutOfMemoryError, fake_cupy, full
 
 
 def taking(monkeypatch, cupy):
@@ -115,7 +115,9 @@ def test_a_gpu_that_is_lost_is_one_error(what, error, said):
 @pytest.mark.parametrize(
     ("what", "error", "said"),
     [
-        ("Memory", OutOfMemoryError("out of memory"), "has no 0 MiB free"),
+        ("Memory", full(), r"has no 0 MiB free \(cudaErrorMemoryAllocation: out of memory\)"),
+        ("Memory", CUDARuntimeError("cudaErrorUnknown: odd"), r"has no 0 MiB free \(cudaErrorUnknown: odd\)"),
+        ("PinnedMemory", full(), "gets no 0 MiB of pinned memory"),
         ("compile", CompileError("error: bad\nand more"), r"cannot compile the kernels \(error: bad\)"),
     ],
 )
@@ -128,6 +130,14 @@ def test_a_gpu_that_cannot_hold_a_block_leaves_it_to_the_cpu(what, error, said, 
     assert reduce_block(reducer)[0] == reduce_block(REDUCTION.reducer())[0]
     with pytest.raises(DeviceLostError, match=said):
         gpu_lane(failing(what, error))
+
+
+def test_memory_that_cupy_only_keeps_is_given_back_before_the_device_counts_as_full():
+    cupy, freed = failing("Memory", full()), []
+    cupy.get_default_memory_pool().free_all_blocks = lambda: freed.append(cupy.fails.pop("Memory"))
+    lane = gpu_lane(cupy)
+    assert lane.launches
+    assert len(freed) == 1
 
 
 def gpu_lane(cupy):

@@ -13,7 +13,7 @@ _PACKAGE = ModuleType("emulated_kernels")
 _PACKAGE.__path__ = [str(Path(__file__).parents[2] / "kernels")]
 sys.modules[_PACKAGE.__name__] = _PACKAGE
 
-from emulated_kernels.fake_cupy import CUDARuntimeError, OutOfMemoryError, fake_cupy  # noqa: E402
+from emulated_kernels.fake_cupy import CUDARuntimeError, fake_cupy, full  # noqa: E402
 
 _TOLD = Path(os.environ["EMULATED_GPU"])
 _LOST = CUDARuntimeError("cudaErrorDevicesUnavailable: it was told to be lost")
@@ -24,7 +24,7 @@ class _Fails(dict):
 
     def __contains__(self, name):
         if name == "Memory" and (_TOLD / "full").exists():
-            self[name] = OutOfMemoryError("it was told to be full")
+            self[name] = full()
         if name == "launch" and (_TOLD / "launches").exists():
             self.launches += 1
             if self.launches > int((_TOLD / "launches").read_text()):
