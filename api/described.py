@@ -13,9 +13,6 @@ from ..sinks.catalogue.template import Template, TemplateError
 from ..sinks.catalogue.template_file import FREE, read_template, technique_names
 from ..stream.model import Run
 
-#: The field that ICAT has a place of its own for.
-SAMPLE = "sample"
-
 
 @dataclass(frozen=True)
 class Techniques:
@@ -86,6 +83,6 @@ class Techniques:
         return Described(
             technique=term.label if term else "",
             technique_pid=term.iri if term else "",
-            sample=str(run.plan.metadata.get(SAMPLE, "")),
+            sample=str(run.plan.metadata.get(template.sample_key, "")),
             parameters=tuple((p.name, p.units, p.value) for p in parameters_of(template, run.plan.metadata)),
         )

@@ -18,6 +18,10 @@ MAX_TEXT: Final = 4000
 MAX_NAME: Final = 255
 #: The parameter that holds, as JSON, what no field asked for.
 OTHERS: Final = "metadata"
+#: What a field says in place of a parameter whose value is the name of ICAT's own Sample.
+SAMPLE_NAME: Final = "Sample.name"
+#: The key that names the sample where no field asks for it.
+SAMPLE: Final = "sample"
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,59}")
 
@@ -99,6 +103,8 @@ class Field:
             (not (self.label and self.help and self.ome and self.rembi), "it lacks its label, help, ome or rembi"),
             (not 0 < len(self.parameter) <= MAX_NAME, f"its icat has not 1 to {MAX_NAME} characters"),
             (self.parameter in (OTHERS, *STANDARD), f"its icat {self.parameter!r} is octostream's own"),
+            (self.in_parameter and "." in self.parameter, f"its icat has a dot, and is not {SAMPLE_NAME}"),
+            (not self.in_parameter and self.kind not in ("text", "choice"), f"{SAMPLE_NAME} is a text or a choice"),
             (self.numeric and not self.low < self.high, "it is a number and has no range [least, greatest]"),
             (
                 not self.numeric and (self.low or self.high or self.unit or self.many),
@@ -118,7 +124,7 @@ class Field:
     @property
     def in_parameter(self) -> bool:
         """Whether ICAT keeps it as a parameter of the dataset, and not in a place of its own."""
-        return "." not in self.parameter
+        return self.parameter != SAMPLE_NAME
 
     @property
     def longest(self) -> int:
@@ -177,6 +183,12 @@ class Template:
     @cached_property
     def _by_name(self) -> dict[str, Field]:
         return {field.name: field for field in self.fields}
+
+    @cached_property
+    def sample_key(self) -> str:
+        """Key of what names the sample; empty where a field takes that key for something else."""
+        named = next((field.name for field in self.fields if not field.in_parameter), "")
+        return named or ("" if SAMPLE in self._by_name else SAMPLE)
 
     def field(self, name: str) -> Field | None:
         """Give a field; None for an unknown one."""

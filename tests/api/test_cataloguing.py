@@ -102,6 +102,25 @@ def test_a_run_that_grows_is_told_of_once_in_a_while(cataloguing):
     assert due(500.0, 1, 2) == []
 
 
+def test_whichever_field_is_for_the_name_of_the_sample_names_it(tmp_path):
+    field = 'type = "text"\nhelp = "of it"\nome = "Image/Description"\nrembi = "Biosample: identity"\n'
+    fish = f'[field.fish]\nlabel = "Fish"\nicat = "Sample.name"\n{field}'
+    label = f'[field.sample]\nlabel = "Label"\nicat = "sample_label"\n{field}'
+    for name, text in (("fish", fish), ("labels", label), ("both", fish + label)):
+        (tmp_path / f"{name}.toml").write_text(f'summary = "Ours"\n{text}')
+    techniques = Techniques(tmp_path)
+
+    def named(technique, **metadata):
+        run = a_run(tmp_path, technique=technique)
+        known = techniques.for_catalogue(replace(run, plan=replace(run.plan, metadata=metadata)))
+        return known.sample, [(name, value) for name, _, value in known.parameters]
+
+    assert named("fish", fish="7") == ("7", [])
+    assert named("labels", sample="red") == ("", [("sample_label", "red")])
+    assert named("both", fish="7", sample="red") == ("7", [("sample_label", "red")])
+    assert named("free", sample="9")[0] == "9"
+
+
 def test_metadata_mean_what_the_technique_says_and_nothing_is_lost_without_it(tmp_path):
     run = a_run(tmp_path, technique="lightsheet")
     run = replace(run, plan=replace(run.plan, metadata={"sample": "fish 3", "sheet_thickness_um": 4.5}))

@@ -92,6 +92,8 @@ def test_every_built_in_template_is_shipped_and_none_is_forgotten():
         ({"parameter": "p" * 256}, "icat has not 1 to 255"),
         ({"parameter": "metadata"}, "its icat 'metadata' is octostream's own"),
         ({"parameter": "run_status"}, "its icat 'run_status' is octostream's own"),
+        ({"parameter": "dose.total"}, "its icat has a dot, and is not Sample.name"),
+        ({"parameter": "Sample.name"}, "Sample.name is a text or a choice"),
         ({"low": 5.0}, "has no range"),
         ({"low": float("nan")}, "has no range"),
         ({"kind": "text"}, "only numbers"),
