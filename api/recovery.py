@@ -48,7 +48,7 @@ def recover_store(store: Path, progress: Callable[[int, int], None]) -> RecoverR
         store = data.resolve() / store.relative_to(data)
     with _without_service(data):
         report = recover(store, reduction_of, progress, _derive)
-        if data and registry_file(data).exists():
+        if data:
             _enter(data, store, report)
     return report
 
@@ -93,7 +93,7 @@ def _nowhere(keeper: StoreKeeper, store: Path) -> Derived:
 
 
 def _enter(data: Path, store: Path, report: RecoverReport) -> None:
-    """Let the registry say what the store says."""
+    """Let the registry say what the store says; where there is none, one is made."""
     registry = Registry(registry_file(data))
     try:
         run = read_run(store).run

@@ -148,7 +148,6 @@ def test_a_run_that_the_registry_does_not_know_is_entered(tmp_path, visit):
     made = record(tmp_path / "data", 3, visit=visit)
     made.keeper.seal([])
     registry_file(made.data).unlink()
-    Registry(registry_file(made.data)).close()
     assert recover_store(made.store, quiet).ok
     row = made.row()
     assert (row.status, row.stored, row.name, row.visit, row.store) == ("complete", 12, "fish", visit, str(made.store))
