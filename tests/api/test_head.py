@@ -8,24 +8,30 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+import zarr
 import zmq
 from octostream.api.cataloguing import Cataloguing
 from octostream.api.described import Techniques
 from octostream.api.head import SEAL_STOP_S, Head, HeadSettings
 from octostream.api.new_run import HALF_MADE, create_run
 from octostream.api.opening import check_opening
+from octostream.api.planned import reduction_without_maps
 from octostream.api.stored_runs import registry_file
 from octostream.kernels.recipe import Recipe
 from octostream.sinks.keeper import StoreKeeper
 from octostream.sinks.reading import read_ledger
 from octostream.sinks.registry import Registry
-from octostream.sinks.runfile import maps_folder
+from octostream.sinks.runfile import load_run, maps_folder
+from octostream.sinks.writer import StoreWriter
 from octostream.stream import messages as m
 from octostream.stream.errors import RecipeError
+from octostream.stream.histogram import Histogram
 from octostream.stream.link import Subscriber
-from octostream.stream.model import Loss, Plan
+from octostream.stream.model import Frame, Loss, Plan
 from octostream.stream.preview import MAX_COPY_BYTES, read_copy
+from octostream.stream.ranges import Ranges
 from octostream.stream.wire import decode, encode
+from octostream.stream.writing import Job, write_block
 
 PLAN = Plan((1, 1, 4, 16, 16))
 LOST = (Loss(0, 3, "source", "stopped"),)
@@ -80,10 +86,10 @@ class Tier:
     def register(self):
         self.worker.say(m.Register("w-1", "w", "tcp://127.0.0.1:9", "cpu"))
 
-    def open(self, name):
+    def open(self, name, plan=PLAN):
         """Open a run the way an agent and a worker do; gives the agent and the answer."""
         agent = self.peer()
-        agent.say(m.Open("token-" + name, name, "local", PLAN, {}, keep_raw=False))
+        agent.say(m.Open("token-" + name, name, "local", plan, {}, keep_raw=False))
         serve = self.worker.hear(m.Serve)
         self.worker.say(m.Ready(serve.run))
         return agent, agent.hear(m.Welcome)
@@ -201,6 +207,46 @@ def test_a_run_is_taken_up_again_and_sealed_though_its_calibration_map_is_damage
     assert agent.hear(m.Welcome).run == welcome.run
     agent.say(m.End(welcome.run, LOST))
     assert agent.hear(m.Sealed).run == welcome.run
+
+
+def commit_block(store, number):
+    """Make a block durable the way a worker does; gives what it tells the head."""
+    run, products, _ = load_run(store)
+    block, reducer = run.plan.blocks[number], reduction_without_maps(run).reducer()
+    reducer.begin(block)
+    stats = [reducer.add(n, np.full(run.plan.frame_shape, 100 + n, np.uint16)) for n in block.frames]
+    job = Job(block, [Frame(n, 10**18 + n, n) for n in block.frames], stats, reducer, Histogram())
+    writer = StoreWriter(store, run.plan, products)
+    commit = write_block(job, writer, "w-1", "cpu", run.plan.frame_bytes)
+    writer.close()
+    frames, nothing = Ranges.of(block.frames), (tuple(Histogram().counts), 0.0)
+    return m.BlockDone(run.id, number, frames, commit.raw_bytes, commit.stored_bytes, nothing, nothing)
+
+
+def published(tier, store, length):
+    """Wait until readers see so many time points and the head says so; gives the frames that it counts as published."""
+    end = time.monotonic() + 20
+    while zarr.open_array(store / "0", mode="r").shape[0] < length:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    told = 0
+    while not told:
+        told = next(stage.frames_total for stage in tier.report().stages if stage.name == "publish")
+        assert time.monotonic() < end
+    return told
+
+
+def test_frames_that_were_published_are_not_counted_again_when_their_run_is_taken_up(start):
+    tier = start()
+    _, welcome = tier.open("counted", Plan((2, 1, 4, 16, 16), rate_hz=4.0))
+    store = Path(welcome.store)
+    tier.worker.say(commit_block(store, 0))
+    assert published(tier, store, 1) == 4
+    tier.close()
+    again = start()
+    again.worker.say(m.Ready(again.worker.hear(m.Serve).run))
+    again.worker.say(commit_block(store, 1))
+    assert published(again, store, 2) == 4
 
 
 def test_a_sealed_run_whose_step_is_gone_stays_as_it_was(start, monkeypatch, tmp_path):

@@ -110,6 +110,16 @@ def test_only_what_is_new_is_asked_to_be_shown(keeping, keeper):
     assert keeper.published == Ranges.of([1])
 
 
+def test_what_an_earlier_life_showed_is_neither_asked_nor_counted_again(keeping, keeper):
+    run = keeper.run.id
+    keeper.go.set()
+    keeping.add(keeper, REDUCTION, shown=Ranges.of([0]))
+    keeping.show(run)
+    keeping.turn(0.0, {run: Ranges.of([0, 1])})
+    (shown,) = soon(lambda: keeping.take_shown(0.0))
+    assert (keeper.published, shown.frames) == (Ranges.of([1]), 4)
+
+
 def test_trouble_of_the_series_is_told_apart_and_counts_no_frames(keeping, keeper, monkeypatch):
     run = keeper.run.id
     keeper.go.set()
