@@ -236,13 +236,14 @@ class Head:
             request = check_opening(opening, self._data, reserve, instrument, self._techniques)
             self._cataloguing.check(request.run)
             self._check_memory(request)
+            followed = reduction_without_maps(request.run)  # maps are megabytes, and nothing here needs them any more
             keeper = create_run(self._registry, request, opening.token, self._cataloguing)
         except OctostreamError as error:
             self._protocol.refused(opening.token)
             log.info("run refused", why=str(error))
             self._agents.send(address, encode(m.Refuse(error.what, error.remedy)))
             return
-        self._keeping.add(keeper, request.reduction)
+        self._keeping.add(keeper, followed)
         self._picture.accounts[request.run.id] = RunAccount(request.run)
         log.info("run opened", run=request.run.id, store=request.run.store, instrument=instrument)
         self._act(self._protocol.handle(hp.RunCreated(request.run, opening.token, address), monotonic_s()))

@@ -1,7 +1,9 @@
 """The head over real sockets and a real disk, with an agent and a worker that are only messages."""
 
+import gc
 import threading
 import time
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from octostream.api.opening import check_opening
 from octostream.api.planned import reduction_without_maps
 from octostream.api.stored_runs import registry_file
 from octostream.kernels.recipe import Recipe
+from octostream.kernels.reduction import plan_reduction
 from octostream.sinks.keeper import StoreKeeper
 from octostream.sinks.reading import read_ledger
 from octostream.sinks.registry import Registry
@@ -186,14 +189,40 @@ def test_a_head_that_is_stopped_while_it_seals_seals_after_the_next_start(start,
     assert (sealed.run, sealed.status) == (welcome.run, "incomplete")
 
 
-def test_a_run_is_taken_up_again_and_sealed_though_its_calibration_map_is_damaged(start, tmp_path):
-    tier = start()
-    agent = tier.peer()
-    np.save(tmp_path / "offset.npy", np.full(PLAN.frame_shape, 98, np.float32))
-    recipe, maps = Recipe.load("lightsheet", [f"calibrate.offset={tmp_path / 'offset.npy'}"]).resolve(PLAN.frame_shape)
+def with_map(folder):
+    """Ask for a run whose recipe has a calibration map."""
+    np.save(folder / "offset.npy", np.full(PLAN.frame_shape, 98, np.float32))
+    recipe, maps = Recipe.load("lightsheet", [f"calibrate.offset={folder / 'offset.npy'}"]).resolve(PLAN.frame_shape)
     headers = tuple((key, array.dtype.str, array.shape) for key, array in maps.items())
     payload = b"".join(array.tobytes() for array in maps.values())
-    opening = m.Open("token-map", "map", "local", PLAN, recipe.to_json(), keep_raw=False, maps=headers, payload=payload)
+    return m.Open("token-map", "map", "local", PLAN, recipe.to_json(), keep_raw=False, maps=headers, payload=payload)
+
+
+def test_the_head_lets_go_of_the_calibration_maps_of_a_run_that_it_opened(start, monkeypatch, tmp_path):
+    planned = []
+
+    def plan(*arguments, **options):
+        made = plan_reduction(*arguments, **options)
+        planned.append(weakref.ref(made))
+        return made
+
+    monkeypatch.setattr("octostream.api.opening.plan_reduction", plan)
+    tier = start()
+    agent = tier.peer()
+    agent.say(with_map(tmp_path))
+    tier.worker.say(m.Ready(tier.worker.hear(m.Serve).run))
+    agent.hear(m.Welcome)
+    end = time.monotonic() + 20
+    while planned[0]() is not None:
+        assert time.monotonic() < end, "a reduction with maps is held"
+        gc.collect()
+        tier.report()
+    assert len(planned) == 1
+
+
+def test_a_run_is_taken_up_again_and_sealed_though_its_calibration_map_is_damaged(start, tmp_path):
+    tier = start()
+    agent, opening = tier.peer(), with_map(tmp_path)
     agent.say(opening)
     tier.worker.say(m.Ready(tier.worker.hear(m.Serve).run))
     welcome = agent.hear(m.Welcome)
