@@ -28,25 +28,28 @@ class HeadNeed:
     open_bytes : int
         While it is open: account, ledger and store; what follows it; the rows of its series, all that there may be.
     series_bytes : int
-        How much of that its series take.
+        How much of that its series keep, and a row of blocks with what is made of it.
+    rows_bytes : int
+        How much of that are rows; as many are put together when it is sealed.
     seal_bytes : int
         For a moment when it is sealed, one run at a time: the table of frames, tables that are put together.
     """
 
     open_bytes: int
     series_bytes: int
+    rows_bytes: int
     seal_bytes: int
 
 
 def head_need(plan: Plan, reduction: Reduction) -> HeadNeed:
     """Give what the head needs for a run, at most."""
     rows = rows_bytes(plan, reduction)
-    series = row_bytes(plan, reduction) + rows
+    series = row_bytes(plan, reduction)
     summed = [table for step in reduction.steps if step.summary for table in step.tables]
     # Twice, for those of blocks are put together from parts; those of series lie there, and are put together once more.
     tables = rows + 2 * sum(table_bytes(table, plan.frames) for table in summed)
     seal = FRAME_BYTES * plan.frames + BLOCK_BYTES * len(plan.blocks) + tables
-    return HeadNeed(RUN_BYTES + series, series, seal)
+    return HeadNeed(RUN_BYTES + series + rows, series, rows, seal)
 
 
 def check_memory(need: HeadNeed, others: Collection[HeadNeed], used_bytes: int, idle_bytes: int, limit: int) -> None:
@@ -74,6 +77,14 @@ def check_memory(need: HeadNeed, others: Collection[HeadNeed], used_bytes: int, 
     whole = held + need.open_bytes + max(each.seal_bytes for each in (need, *others))
     if whole > limit:
         what = f"with this run the head needs {mib(whole)} MiB of memory, it may use {mib(limit)} MiB"
-        series = need.series_bytes > whole // 2
-        less = "let the series of the recipe follow a coarser level" if series else "plan fewer frames"
-        raise MemoryRefusedError(what, f"raise memory_mib by at least {mib(whole - limit)}, or {less}")
+        raise MemoryRefusedError(what, f"raise memory_mib by at least {mib(whole - limit)}, or {_less(need)}")
+
+
+def _less(need: HeadNeed) -> str:
+    rows = 2 * need.rows_bytes
+    parts = {
+        "plan fewer frames": need.open_bytes + need.seal_bytes - need.series_bytes - rows,
+        "let the series of the recipe follow a coarser level": need.series_bytes,
+        "plan fewer frames, or let the series make fewer rows (events.most)": rows,
+    }
+    return max(parts, key=lambda remedy: parts[remedy])

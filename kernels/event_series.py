@@ -106,7 +106,8 @@ def _plan(parameters: Events, setting: Setting) -> Planned:
         series=partial(_Series, parameters, setting.plan.frame_shape, setting.pedestal, shape),
         level=level.path,
         held_bytes=4 * (parameters.lag + 1) * int(np.prod(shape)) + 4 * shape[2] * shape[3],
-        rows_per_image=parameters.most,
+        # An image has at most ``most`` candidates; each is of one event, and an event takes ``needed`` of them.
+        rows_per_image=-(-parameters.most // parameters.needed),
     )
 
 

@@ -223,7 +223,8 @@ class Planned:
     held_bytes : int
         What the series holds in memory at most beside the arrays it is given, or the reducer beside the products.
     rows_per_image : int
-        Of each of its tables, at most.
+        What the series puts into each of its tables at most, on average over the images of a run so far: after n images
+        no more than n times as many.
     """
 
     products: tuple[Product, ...] = ()

@@ -2,9 +2,11 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from octostream.api.head_need import BLOCK_BYTES, FRAME_BYTES, RUN_BYTES, HeadNeed, check_memory, head_need
+from octostream.api.settings import Settings
 from octostream.kernels.recipe import Recipe
 from octostream.kernels.reduction import plan_reduction
 from octostream.stream.errors import MemoryRefusedError
@@ -58,7 +60,7 @@ def test_the_limit_is_that_of_the_largest_seal_and_one_run_more():
 
 
 def test_what_open_runs_may_come_to_take_counts_and_nothing_twice():
-    small, large = HeadNeed(10, 0, 1), HeadNeed(1000, 990, 5)
+    small, large = HeadNeed(10, 0, 0, 1), HeadNeed(1000, 990, 0, 5)
     check_memory(small, [large, large], 1500, 100, 2100 + 10 + 5)
     check_memory(small, [large, large], 2100, 100, 2100 + 10 + 5)
     for used, limit in ((1500, 2114), (2101, 2115)):
@@ -68,11 +70,22 @@ def test_what_open_runs_may_come_to_take_counts_and_nothing_twice():
         check_memory(large, [], 1, 1, 1000)
 
 
+def test_an_hour_of_events_at_100_hz_fits_at_the_default_settings():
+    plan = Plan((360_000, 1, 1, 2048, 2048), rate_hz=100.0)
+    hour = head_need(plan, plan_reduction(Recipe.load("lightsheet-functional"), plan))
+    limit = Settings(data=Path("data")).memory_mib * 2**20
+    check_memory(hour, [], 200 * 2**20, 200 * 2**20, limit)
+    with pytest.raises(
+        MemoryRefusedError, match=r"plan fewer frames, or let the series make fewer rows \(events.most\)"
+    ):
+        check_memory(hour, [hour], 200 * 2**20, 200 * 2**20, limit)
+
+
 def test_the_rows_of_series_count_until_the_run_is_sealed():
     plan = Plan((1000, 2, 3, 16, 16), rate_hz=60.0)
-    few, many = (need(plan, ["events=true", f"events.most={n}", "events.bin=2"]) for n in (1, 65))
+    few, many = (need(plan, ["events=true", f"events.most={2 * n}", "events.bin=2"]) for n in (1, 65))
     row = 2 * 8 + 2 * 4 + 3 * 4
-    assert many.open_bytes - few.open_bytes == many.series_bytes - few.series_bytes == 64 * row * plan.frames
+    assert many.open_bytes - few.open_bytes == many.rows_bytes - few.rows_bytes == 64 * row * plan.frames
     assert many.seal_bytes - few.seal_bytes == 64 * row * plan.frames
     plain, focus = need(plan), need(plan, ["focus=true"])
     assert focus.open_bytes == plain.open_bytes

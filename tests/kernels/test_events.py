@@ -16,7 +16,10 @@ from octostream.kernels.candidates import (
 from octostream.kernels.event_series import event_series_reference
 from octostream.kernels.events import CANDIDATE, EVENT, Events, EventTracks
 from octostream.kernels.gaussian import smooth_reference
+from octostream.kernels.recipe import Recipe
+from octostream.kernels.reduction import plan_reduction
 from octostream.stream.errors import RecipeError
+from octostream.stream.model import Plan
 
 from .followed import followed, images_of, kinds, planned, same, shapes
 
@@ -207,6 +210,18 @@ def test_where_everything_changes_only_the_highest_are_followed():
     assert tracks.take(0, rows).size == 0
     found = tracks.take(1, rows)
     assert sorted(found["score"].tolist()) == [46, 47, 48, 49, 50]
+
+
+@given(st.integers(1, 3), st.integers(1, 3), st.lists(st.sets(st.integers(0, 5)), max_size=30))
+@example(2, 2, [{0, 1}, {0, 1}, {2, 3}, {2, 3}, {0, 1}, {0, 1}])
+def test_there_are_no_more_rows_than_the_head_has_room_for(most, needed, images):
+    overrides = [f"events.{name}={value}" for name, value in {"bin": 2, "most": most, "needed": needed}.items()]
+    recipe = Recipe.load("lightsheet", ["events=true", "pyramid.until=1", *overrides])
+    (step,) = plan_reduction(recipe, Plan((len(images) + 1, 1, 1, 8, 8))).series
+    tracks, rows = EventTracks(recipe.parameters("events")), 0
+    for n, places in enumerate(images, 1):
+        rows += tracks.take(n, np.array([(100 * place, 0, 1) for place in sorted(places)], CANDIDATE)).size
+        assert rows <= n * step.rows_per_image
 
 
 def test_images_that_do_not_fit_are_refused():
