@@ -94,7 +94,7 @@ def follow(reduction: Reduction, run: Run) -> Outcome:
     Raises
     ------
     AssertionError
-        If arrays or tables are not what was announced, or an image was written to.
+        If arrays or tables are not what was announced, a table has more rows than were, or an image was written to.
     """
     follower = Follower(reduction)
     step = reduction.series[-1]
@@ -117,6 +117,11 @@ def follow(reduction: Reduction, run: Run) -> Outcome:
             assert frame[-1] < (t + 1) * present.size, f"table {name} has frames after time point {t}"
             assert not last.size or frame[0] >= last[-1], f"table {name} has rows before those of earlier time points"
             rows[name].append({column: values.copy() for column, values in columns.items()})
+            made_so_far, images_so_far = sum(part["frame"].size for part in rows[name]), (t + 1) * present.size
+            most = step.rows_per_image * images_so_far
+            assert made_so_far <= most, (
+                f"table {name} has {made_so_far} rows after {images_so_far} images, {most} at most"
+            )
         for path, array in arrays.items():
             parts[path].append(array[None].copy())
     end = follower.finish()

@@ -142,6 +142,12 @@ class Narrow(Doubling):
         return {"probe": {**rows, "mean": rows["mean"].astype(np.float32)}}
 
 
+class Chatty(Doubling):
+    def take(self, t, images, present, out):
+        rows = super().take(t, images, present, out)["probe"]
+        return {"probe": {name: np.repeat(values, present.size + 1) for name, values in rows.items()}}
+
+
 class Writes(Doubling):
     def take(self, t, images, present, out):
         whole = images.base if images.base is not None else images
@@ -175,6 +181,7 @@ BROKEN = [
     (ANNOUNCED, {"series": Late}),
     (ANNOUNCED, {"series": Backwards}),
     (ANNOUNCED, {"series": Narrow}),
+    (ANNOUNCED, {"series": Chatty}),
     (ANNOUNCED, {"series": Writes}),
     (ANNOUNCED, {"series": Unfinished}),
     (ANNOUNCED, {"series": Wide}),
