@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from .. import __version__
@@ -69,26 +69,31 @@ class Cataloguing:
 
     def ended(self, run: Run, report: RunReport) -> Sequence[Intent]:
         """Give what the catalogue is told of a run that is over."""
-        self._told.pop(run.id, None)
         return self._intents("sealed" if report.status == "complete" else "failed", run, report)
 
-    def due(self, now: float, committed: Mapping[str, Ranges]) -> Iterator[str]:
+    def due(self, now: float, runs: Iterable[tuple[Run, Ranges]]) -> Sequence[str]:
         """Give the open runs of which more is committed than the catalogue was told, each once in a while.
 
         Parameters
         ----------
         now : float
             Monotonic seconds.
-        committed : mapping
-            Durable blocks by run.
+        runs : iterable of (Run, Ranges)
+            All that are open, with their durable blocks. Of others nothing is remembered.
         """
-        if not self._every_s:
-            return
-        for run, blocks in committed.items():
-            since, told = self._told.setdefault(run, (now, blocks))
+        if self._investigations is None:
+            return ()
+        before, self._told = self._told, {}
+        due: list[str] = []
+        for run, blocks in runs:
+            if run.investigation == LOCAL:
+                continue
+            since, told = before.get(run.id, (now, blocks))
             if now - since >= self._every_s and blocks != told:
-                self._told[run] = (now, blocks)
-                yield run
+                since, told = now, blocks
+                due.append(run.id)
+            self._told[run.id] = since, told
+        return due
 
     def _intents(self, kind: Kind, run: Run, report: RunReport) -> Sequence[Intent]:
         if self._investigations is None or run.investigation == LOCAL:

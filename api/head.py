@@ -360,9 +360,8 @@ class Head:
 
     def _tell_catalogue(self, now: float) -> None:
         """Write down for the catalogue how far the open runs are, each now and then."""
-        for run in self._cataloguing.due(
-            now, {r: v.committed for r, v in self._protocol.runs.items() if not v.sealing}
-        ):
+        growing = ((live.run, live.committed) for live in self._protocol.runs.values() if not live.sealing)
+        for run in self._cataloguing.due(now, growing):
             live, account = self._protocol.runs[run], self._picture.accounts[run]
             report = account.report(live, "recording", account.rate_hz)
             try:

@@ -63,7 +63,14 @@ def test_nothing_is_told_where_there_is_no_catalogue_and_of_runs_of_nobody(tmp_p
     for which, run in ((none, a_run(tmp_path)), (cataloguing, local)):
         assert [*which.opened(run, report_of(0)), *which.ended(run, report_of(0))] == []
         which.check(run)
-    assert list(none.due(1000.0, {"r": Ranges.of([1])})) == []
+    for which, run in ((none, a_run(tmp_path)), (cataloguing, local)):
+        assert [list(which.due(now, [(run, Ranges.of(range(n)))])) for n, now in enumerate((0.0, 1000.0))] == [[], []]
+
+    def looked_at():
+        pytest.fail("the head looks at all its runs at every turn, and nobody is told")
+        yield  # a generator, as the head hands it over
+
+    assert list(none.due(2000.0, looked_at())) == []
     none.close()
 
 
@@ -91,15 +98,24 @@ def test_who_may_see_nothing_for_a_moment_refuses_no_run(cataloguing, file, tmp_
     known.close()
 
 
-def test_a_run_that_grows_is_told_of_once_in_a_while(cataloguing):
+def test_a_run_that_grows_is_told_of_once_in_a_while(cataloguing, tmp_path):
+    run = a_run(tmp_path)
+
     def due(now, *blocks):
-        return list(cataloguing.due(now, {"r": Ranges.of(blocks)}))
+        return list(cataloguing.due(now, [(run, Ranges.of(blocks))]))
 
     assert due(0.0) == due(59.0, 1) == []
-    assert due(60.0, 1) == ["r"]
+    assert due(60.0, 1) == [run.id]
     assert due(61.0, 1, 2) == due(119.0, 1, 2) == []
-    assert due(120.0, 1, 2) == ["r"]
+    assert due(120.0, 1, 2) == [run.id]
     assert due(500.0, 1, 2) == []
+
+
+def test_nothing_is_remembered_of_a_run_that_is_open_no_more_however_it_ended(cataloguing, tmp_path):
+    runs = [a_run(tmp_path, n) for n in range(3)]
+    list(cataloguing.due(0.0, [(run, Ranges.of([0])) for run in runs]))
+    assert list(cataloguing.due(60.0, [(runs[1], Ranges.of([0, 1]))])) == [runs[1].id]
+    assert list(cataloguing._told) == [runs[1].id]
 
 
 def test_whichever_field_is_for_the_name_of_the_sample_names_it(tmp_path):
