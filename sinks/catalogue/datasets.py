@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -19,6 +19,8 @@ from .vocabulary import IDENTITY, REASON, datafile_format, dataset_type, instrum
 
 #: Datafiles are created so many at a time: one call stays well below what a server takes.
 BATCH = 100
+#: Names are asked for so many at a time: a server gives some thousand, no more.
+PAGE = 1000
 _INCLUDE = "INCLUDE o.investigation, o.type, o.sample, o.parameters AS p, p.type"
 
 
@@ -133,8 +135,8 @@ class Datasets:
 
     def _shards(self, dataset: Any, facts: RunFacts, shards: Sequence[Shard]) -> None:
         """Create the Datafiles that are missing; each batch is there as a whole or not at all."""
-        names = self._client.search(f"SELECT o.name FROM Datafile o JOIN o.dataset AS d WHERE d.id = {dataset.id}")
-        missing = [shard for shard in shards if shard.name not in set(names)]
+        names = set(self._names(dataset))
+        missing = [shard for shard in shards if shard.name not in names]
         for first in range(0, len(missing), BATCH):
             batch = missing[first : first + BATCH]
             folder = facts.location
@@ -142,20 +144,38 @@ class Datasets:
                 [self._datafile(dataset, facts, s.name, f"{folder}/{s.name}", s.nbytes) for s in batch]
             )
 
-    def remove(self, facts: RunFacts) -> None:
-        """Take the datasets of a run that never began out of ICAT; what is not ours, or complete, stays.
+    def _names(self, dataset: Any) -> Iterator[str]:
+        """Give the names of the Datafiles that a dataset has."""
+        query = f"SELECT o.name FROM Datafile o JOIN o.dataset AS d WHERE d.id = {dataset.id} ORDER BY o.id"
+        skip = 0
+        while page := self._client.search(f"{query} LIMIT {skip}, {PAGE}"):
+            yield from page
+            skip += len(page)
+            if len(page) < PAGE:
+                break
 
-        They are looked for from their investigation on: where the account may see nothing for a moment, that is
-        missing, too, and is not taken for a proof that there is nothing to remove.
-        """
+    def remove(self, facts: RunFacts) -> None:
+        """Take the datasets of a run that never began out of ICAT; what is not ours, or complete, stays."""
         inv = self._lookup.investigation(facts.investigation, facts.visit)
-        seen = self._client.assertedSearch(f"SELECT i FROM Investigation i WHERE i.id = {inv.id} INCLUDE i.datasets")
-        names = {dataset.name for dataset in seen[0].datasets}
         for part in d.parts(facts):
-            if d.dataset_name(facts, part) in names:
-                (found,) = self._client.assertedSearch(self._query(inv, d.dataset_name(facts, part)))
-                if _identity(found) == d.identity(facts, part) and not found.complete:
-                    self._client.delete(found)
+            if (found := self._named(inv, d.dataset_name(facts, part))) is None:
+                self._assert_free(inv, facts, part)
+            elif _identity(found) == d.identity(facts, part) and not found.complete:
+                self._client.delete(found)
+
+    def _assert_free(self, investigation: Any, facts: RunFacts, part: d.Part) -> None:
+        """See that an investigation has no dataset of a name.
+
+        That none is found proves nothing: the account may see nothing for a moment. So the server is asked whether one
+        could be made, which it tries, and takes back.
+        """
+        name, kind = d.dataset_name(facts, part), self._lookup.get(dataset_type(self._type(part)))
+        tried = self._lookup.new("Dataset", name=name, complete=False, investigation=investigation, type=kind)
+        if not self._client.isAccessAllowed(tried, "CREATE"):
+            raise icat.SearchResultError(f"whether run {facts.run} has a dataset cannot be seen")
+
+    def _type(self, part: d.Part) -> str:
+        return self._settings.raw_type if part == "raw" else self._settings.reduced_type
 
     def _named(self, investigation: Any, name: str) -> Any | None:
         found = self._client.search(self._query(investigation, name))
@@ -173,7 +193,7 @@ class Datasets:
             "Dataset",
             name=sent(checked(d.dataset_name(facts, part), 255, "the name of the run")),
             investigation=investigation,
-            type=lookup.get(dataset_type(settings.raw_type if part == "raw" else settings.reduced_type)),
+            type=lookup.get(dataset_type(self._type(part))),
             complete=False,
             location=sent(checked(d.location(facts, part), self._location_limit(), "the path of the store")),
             description=sent(d.summary(facts)),

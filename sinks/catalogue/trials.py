@@ -66,7 +66,7 @@ class Trials:
         yield self._may("CREATE", "Datafile", self._datafile(ours))
         yield self._may("CREATE", "DataCollection", self._new("DataCollection"))
         parameter = ours.parameters[0] if ours and ours.parameters else None
-        datafile = ours.datafiles[0] if ours and ours.datafiles else None
+        datafile = self._datafile_of(ours)
         yield Trial("READ", "DatasetParameter", (lambda: parameter is not None) if ours else None)
         whole = ours is not None and ours.complete
         yield Trial("READ", "Datafile", (lambda: datafile is not None) if whole else None)
@@ -123,9 +123,18 @@ class Trials:
         found = self._client.search(
             "SELECT o FROM Dataset o JOIN o.investigation AS i JOIN i.facility AS f JOIN o.parameters AS p"
             f" JOIN p.type AS t WHERE f.id = {self._lookup.facility().id} AND t.name = '{IDENTITY.name}'"
-            f" ORDER BY o.id DESC LIMIT 0, {_LOOKED_AT} INCLUDE o.parameters AS p, p.type, o.datafiles"
+            f" ORDER BY o.id DESC LIMIT 0, {_LOOKED_AT} INCLUDE o.parameters AS p, p.type"
         )
         return next((dataset for dataset in found if dataset.complete), found[0] if found else None)
+
+    def _datafile_of(self, dataset: Any | None) -> Any | None:
+        """Give one file of a dataset: with all of them an answer might be longer than a server gives."""
+        if dataset is None:
+            return None
+        found = self._client.search(
+            f"SELECT o FROM Datafile o JOIN o.dataset AS d WHERE d.id = {dataset.id} ORDER BY o.id LIMIT 0, 1"
+        )
+        return found[0] if found else None
 
     def _collections(self, dataset: Any) -> Mapping[str, bool]:
         """Give whether the account sees how a dataset came about, entity by entity."""

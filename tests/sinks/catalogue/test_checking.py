@@ -89,6 +89,14 @@ def test_the_rights_that_are_written_down_are_enough(account, client, wanted):
     assert set(states(client, wanted).values()) == {"ok"}
 
 
+def test_a_dataset_of_very_many_files_can_be_tried_with(account, client, root, wanted, icat_listener, monkeypatch):
+    account.deliver(Intent("sealed", facts_of(0, **HERE)))
+    (raw,) = root.search("SELECT o FROM Dataset o WHERE o.name = 'run0 raw'")
+    root.createMany([root.new("Datafile", dataset=root.new("Dataset", id=raw.id), name=f"{n}") for n in range(150)])
+    monkeypatch.setattr(icat_listener.service, "_max_entities", 150)
+    assert set(states(client, wanted).values()) == {"ok"}
+
+
 NAMED = {
     "Application": "C", "Sample": "C", "Dataset": "CUD", "DatasetParameter": "CRU", "Datafile": "CRU",
     "DataCollection": "CR", "DataCollectionDataset": "R", "DataCollectionParameter": "R",

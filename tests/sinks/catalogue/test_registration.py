@@ -238,6 +238,32 @@ def test_every_shard_of_raw_frames_is_a_file_of_its_own_where_that_is_set(connec
     assert files["raw/0/c/0/204"] == ("inv/1/run0.ome.zarr/raw/0/c/0/204", 204)
 
 
+def test_a_server_gives_only_so_much_at_once(
+    connection, settings, ready, tmp_path, icat_listener, icat_server, monkeypatch
+):
+    """Shards are delivered a second time, and a run is removed from an investigation of many datasets."""
+    store = tmp_path / "run0.ome.zarr"
+    (store / "raw/0/c").mkdir(parents=True)
+    for n in range(120):
+        (store / f"raw/0/c/{n}").write_bytes(b"x")
+    shards = Registration(connection.client(), settings.model_copy(update={"raw_shards": True}), lambda: NOW)
+    shards.deliver(Intent("sealed", ended(store=str(store))))
+    shards.deliver(Intent("opened", facts_of(1, **HERE)))
+    (investigation,) = ready.search(f"SELECT i FROM Investigation i WHERE i.name = '{PROPOSAL}' AND i.visitId = '1'")
+    kind = ready.search("SELECT t FROM DatasetType t")[0]
+    ready.createMany(
+        [ready.new("Dataset", name=f"{n}", investigation=investigation, type=kind, complete=True) for n in range(120)]
+    )
+    monkeypatch.setattr(icat_listener.service, "_max_entities", 100)
+    monkeypatch.setattr("octostream.sinks.catalogue.datasets.PAGE", 50)
+    (store / "raw/0/c/120").write_bytes(b"x")
+    shards.deliver(Intent("sealed", ended(store=str(store))))
+    assert ready.search("SELECT COUNT(f) FROM Datafile f JOIN f.dataset d WHERE d.name = 'run0 raw'") == [121]
+    shards.deliver(Intent("removed", facts_of(1, **HERE)))
+    assert ready.search("SELECT COUNT(o) FROM Dataset o WHERE o.name LIKE 'run1%'") == [0]
+    shards.deliver(Intent("removed", facts_of(1, **HERE)))
+
+
 def test_shards_whose_answer_was_lost_are_not_registered_twice(connection, settings, ready, tmp_path, icat_server):
     store = tmp_path / "run0.ome.zarr"
     (store / "raw/0/c").mkdir(parents=True)
