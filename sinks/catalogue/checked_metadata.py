@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from typing import Final
 
 from ...stream.errors import UsageError
+from .storable import java_length, unsendable
 from .template import MAX_NAME, MAX_TEXT, Field, Template
 
 Value = str | float | int | bool
@@ -54,7 +55,7 @@ def check_metadata(template: Template, metadata: Mapping[str, Value]) -> dict[st
         how = " ".join(f"--meta {field.name}=…" for field in lacking)
         raise MetadataError(f"technique {template.name!r} needs the metadata {names}", f"give {how}")
     known = {field.name: _checked(field, given[field.name]) for field in template.fields if field.name in given}
-    return known | _checked_others(others)
+    return known | _checked_others(others, template.sample_key)
 
 
 def _is_nothing(value: Value) -> bool:
@@ -103,7 +104,7 @@ def _checked_number(field: Field, value: Value) -> Value:
         if field.kind == "whole" and not (number.is_integer() and abs(number) <= MAX_WHOLE):
             raise _wrong(field, number, "is no whole number", f"give a {field.may_be}")
     if field.many:
-        return ", ".join(map(_plain, numbers))
+        return _checked_text(f"field {field.name!r}", ", ".join(map(_plain, numbers)), field.longest)
     return int(numbers[0]) if field.kind == "whole" else numbers[0]
 
 
@@ -128,23 +129,25 @@ def _checked_text(what: str, text: str, longest: int) -> str:
     control = _CONTROL.search(text)
     if control:
         raise MetadataError(f"{what} has the control character {control[0]!a}", "leave it out")
-    if len(text) > longest:
-        raise MetadataError(f"{what} has {len(text)} characters", f"give {longest} at most")
+    if character := unsendable(text):
+        raise MetadataError(f"{what} has {character!a}, which stands for no character", "leave it out")
+    if (length := java_length(text)) > longest:
+        raise MetadataError(f"{what} has {length} characters", f"give {longest} at most; emoji count twice")
     return text
 
 
-def _checked_others(others: Mapping[str, Value]) -> dict[str, Value]:
-    """Check what no field asked for: it must fit, all together, into one parameter."""
+def _checked_others(others: Mapping[str, Value], sample: str) -> dict[str, Value]:
+    """Check what no field asked for: it must fit, all together, into one parameter, and that of a sample be a name."""
     checked: dict[str, Value] = {}
     for name, value in others.items():
         if not _checked_text("the name of a metadata field", name, MAX_NAME):
             raise MetadataError("a metadata field has no name", "give KEY=VALUE")
         if isinstance(value, str):
-            value = _checked_text(f"field {_shown(name)}", value, MAX_TEXT)
+            value = _checked_text(f"field {_shown(name)}", value, MAX_NAME if name == sample else MAX_TEXT)
         elif isinstance(value, float) and not math.isfinite(value):
             raise MetadataError(f"field {_shown(name)}: {value} is no number", "leave it out")
         checked[name] = value
-    size = len(json.dumps(checked, ensure_ascii=False))
+    size = java_length(json.dumps(checked, ensure_ascii=False))
     if size > MAX_TEXT:
         raise MetadataError(f"the metadata have {size} characters as JSON", f"give {MAX_TEXT} at most")
     return checked

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Final, Literal, get_args
 
 from ...stream.errors import UsageError
+from .storable import java_length, unsendable
 from .vocabulary import STANDARD
 
 Kind = Literal["number", "whole", "text", "choice", "flag"]
@@ -101,8 +102,9 @@ class Field:
             (not _NAME.fullmatch(self.name), "its name is not 1 to 60 small letters, digits and underscores"),
             (self.kind not in KINDS, f"its type is none of {', '.join(KINDS)}"),
             (not (self.label and self.help and self.ome and self.rembi), "it lacks its label, help, ome or rembi"),
-            (not 0 < len(self.parameter) <= MAX_NAME, f"its icat has not 1 to {MAX_NAME} characters"),
+            (not 0 < java_length(self.parameter) <= MAX_NAME, f"its icat has not 1 to {MAX_NAME} characters"),
             (self.parameter in (OTHERS, *STANDARD), f"its icat {self.parameter!r} is octostream's own"),
+            (any(map(unsendable, (self.parameter, self.unit, *self.choices))), "no XML message can carry it"),
             (self.in_parameter and "." in self.parameter, f"its icat has a dot, and is not {SAMPLE_NAME}"),
             (not self.in_parameter and self.kind not in ("text", "choice"), f"{SAMPLE_NAME} is a text or a choice"),
             (self.numeric and not self.low < self.high, "it is a number and has no range [least, greatest]"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from .failures import ParkedError
+from .storable import java_length, unsendable
 
 #: The ampersands that suds would leave alone.
 _ENTITY = re.compile(r"&(?=(?:amp|lt|gt|quot|apos);)")
@@ -31,21 +32,16 @@ def checked(text: str, limit: int = 4000, what: str = "a text") -> str:
     """
     if (length := java_length(text)) > limit:
         raise ParkedError(f"{what} has {length} characters, ICAT stores {limit}", "give a shorter one")
-    for character in text:
-        code = ord(character)
-        if (code < 0x20 and character not in "\t\n") or 0xD800 <= code <= 0xDFFF or code in (0xFFFE, 0xFFFF):
-            raise ParkedError(f"{what} has the character U+{code:04X}", "leave it out: no XML message can carry it")
+    if character := unsendable(text):
+        raise ParkedError(
+            f"{what} has the character U+{ord(character):04X}", "leave it out: no XML message can carry it"
+        )
     return text
 
 
 def sent(text: str) -> str:
     """Give a text as suds must be given it: what looks like an XML entity it would take for one escaped already."""
     return _ENTITY.sub("&amp;", text)
-
-
-def java_length(text: str) -> int:
-    """Give how many characters ICAT counts: those beyond the basic plane are two each, as in Java."""
-    return len(text) + sum(ord(character) > 0xFFFF for character in text)
 
 
 def shortened(text: str, limit: int = 255) -> str:

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from octostream.sinks.catalogue.failures import REFUSED_TRIES, UNFORESEEN_TRIES, ParkedError, judge
-from octostream.sinks.catalogue.text import checked, java_length, literal, shortened
+from octostream.sinks.catalogue.storable import java_length
+from octostream.sinks.catalogue.text import checked, literal, shortened
 from octostream.sinks.catalogue.weather import FIRST_S, LONGEST_S, Weather, pause_s
 
 

@@ -13,6 +13,7 @@ from octostream.sinks.catalogue.checked_metadata import MetadataError, check_met
 from octostream.sinks.catalogue.parameters import ParameterValue, kinds_of, parameters_of
 from octostream.sinks.catalogue.template import Field, Template
 from octostream.sinks.catalogue.template_file import BUILT_IN, read_template
+from octostream.sinks.catalogue.text import checked as checked_text
 
 TEMPLATES = [read_template(name) for name in BUILT_IN]
 LIGHTSHEET, FREE = read_template("lightsheet"), read_template("free")
@@ -44,19 +45,22 @@ def value_of(field):
         case "flag":
             return st.sampled_from([True, False, "true", "No", "FALSE", "yes"])
         case _:
-            return st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1, max_size=30)
+            sendable = st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"], exclude_characters="\ufffe\uffff")
+            return st.text(sendable, min_size=1, max_size=30)
 
 
 def sound(template, checked):
     """Say whether metadata are what a catalogue can hold."""
     for name, value in checked.items():
-        assert not isinstance(value, str) or (value.strip() and len(value) <= 4000 and not CONTROL.search(value)), name
+        assert not isinstance(value, str) or (value.strip() and not CONTROL.search(value) and checked_text(value)), name
         assert not isinstance(value, float) or math.isfinite(value), name
+    if template.sample_key in checked:
+        checked_text(str(checked[template.sample_key]), 255)
     values = parameters_of(template, checked)
     kinds = {(kind.name, kind.units, kind.type) for kind in kinds_of(template)}
     for parameter in values:
         assert (parameter.name, parameter.units, "STRING" if isinstance(parameter.value, str) else "NUMERIC") in kinds
-        assert not isinstance(parameter.value, str) or 0 < len(parameter.value) <= 4000
+        assert not isinstance(parameter.value, str) or checked_text(parameter.value)
     assert len({p.name for p in values}) == len(values)
     return True
 
@@ -126,6 +130,10 @@ def test_whatever_is_said_is_refused_in_one_line_or_fit_for_a_catalogue(data):
         ({"comment": "a\x9bb"}, "'comment' has the control character '\\x9b'", "leave it out"),
         ({"comment": "c" * 4001}, "'comment' has 4001 characters", "give 4000 at most"),
         ({"sample": "s" * 256}, "'sample' has 256 characters", "give 255 at most"),
+        ({"sample": "🐟" * 128}, "'sample' has 256 characters", "emoji count twice"),
+        ({"comment": "🐟" * 2001}, "'comment' has 4002 characters", "give 4000 at most"),
+        ({"comment": "a\uffff"}, "'comment' has '\\uffff', which stands for no character", "leave it out"),
+        ({"excitation_nm": "488," * 1000 + "488"}, "'excitation_nm' has 5003 characters", "give 4000 at most"),
     ],
 )
 def test_a_refusal_names_field_and_reason_and_what_to_do(said, what, remedy):
@@ -165,6 +173,8 @@ def test_free_takes_anything_that_fits_together_into_one_parameter():
     for wrong, what in (
         ({"a": "b" * 4001}, "field 'a' has 4001"),
         ({"a": "b" * 3992}, "the metadata have 4001 characters as JSON"),
+        ({"a": "🐟" * 1996}, "the metadata have 4001 characters as JSON"),
+        ({"sample": "s" * 256}, "field 'sample' has 256 characters"),
         ({"a": float("inf")}, "field 'a': inf is no number"),
         ({"": 1}, "a metadata field has no name"),
         ({"a\nb": 1}, "the name of a metadata field has the control character"),

@@ -90,6 +90,8 @@ def test_every_built_in_template_is_shipped_and_none_is_forgotten():
         ({"rembi": ""}, "lacks"),
         ({"parameter": ""}, "icat has not 1 to 255"),
         ({"parameter": "p" * 256}, "icat has not 1 to 255"),
+        ({"parameter": "🔬" * 128}, "icat has not 1 to 255"),
+        ({"parameter": "p\uffff"}, "no XML message"),
         ({"parameter": "metadata"}, "its icat 'metadata' is octostream's own"),
         ({"parameter": "run_status"}, "its icat 'run_status' is octostream's own"),
         ({"parameter": "dose.total"}, "its icat has a dot, and is not Sample.name"),
