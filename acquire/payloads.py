@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..stream.direct_io import page_memory
 from ..stream.errors import OctostreamError
 from ..stream.model import Frame
 from .overrun import to_spool
-from .pages import page_memory
 from .ring import Ring
 from .spooling import Spooling
 

@@ -8,9 +8,9 @@ import threading
 import numpy as np
 from numpy.typing import NDArray
 
+from ..stream.direct_io import page_memory
 from ..stream.errors import UsageError
 from ..stream.model import Plan
-from .pages import page_memory
 
 #: An agent holds at most this many bytes of frames in memory.
 RING_BYTES = 900 * 2**20

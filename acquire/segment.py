@@ -10,12 +10,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..stream.direct_io import PAGE_BYTES
 from ..stream.model import Frame
-from .pages import PAGE_BYTES
 from .spool_record import RecordLayout, is_blank
 
-#: What a file system refuses as direct I/O is tried again through the page cache.
-REFUSED = (errno.EINVAL, errno.EOPNOTSUPP)
 #: What reading gives where the disk or the file is damaged, rather than the process hindered.
 DAMAGE = (errno.EIO, errno.ENOENT, errno.EISDIR, errno.ENODATA, errno.EUCLEAN, errno.EBADMSG)
 

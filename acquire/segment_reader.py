@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import xxhash
 
+from ..stream.direct_io import PAGE_BYTES, REFUSED, page_memory
 from ..stream.model import Frame
 from ..stream.ranges import Ranges
-from .pages import PAGE_BYTES, page_memory
-from .segment import DAMAGE, REFUSED, opened
+from .segment import DAMAGE, opened
 from .spool_errors import DamagedFrameError, failure
 from .spool_record import RecordLayout
 

@@ -9,10 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..stream.direct_io import PAGE_BYTES, DirectFile, page_memory
 from ..stream.model import Frame
-from .durable import create, write_at
-from .pages import PAGE_BYTES, page_memory
-from .segment import REFUSED
 from .spool_record import RecordLayout
 
 
@@ -45,11 +43,11 @@ class SegmentWriter:
         self._closed = False
         self._layout = layout
         self._block = page_memory(layout.stride)
-        self._handle, self.direct = _create(path)
+        self._file = DirectFile(path)
         try:
-            os.posix_fallocate(self._handle, 0, self.nbytes)
+            os.posix_fallocate(self._file.handle, 0, self.nbytes)
         except OSError:
-            os.close(self._handle)
+            self._file.close()
             path.unlink()
             raise
 
@@ -63,6 +61,11 @@ class SegmentWriter:
         """Whether no record fits any more."""
         return self.written == self.capacity
 
+    @property
+    def direct(self) -> bool:
+        """Whether the page cache is passed by."""
+        return self._file.direct
+
     def write(self, frame: Frame, pixels: NDArray[np.uint16]) -> None:
         """Write the next record; not durable yet.
 
@@ -74,14 +77,7 @@ class SegmentWriter:
         header = self._layout.header(frame)
         self._block[: len(header)] = header
         offset = self.written * self._layout.stride
-        parts = self._parts(pixels)
-        try:
-            write_at(self._handle, parts, offset, PAGE_BYTES)
-        except OSError as error:
-            if not self.direct or error.errno not in REFUSED:
-                raise
-            self._go_without_direct()
-            write_at(self._handle, parts, offset)
+        self._file.write(self._parts(pixels), offset)
         self.written += 1
 
     def _parts(self, pixels: NDArray[np.uint16]) -> list[memoryview]:
@@ -94,11 +90,6 @@ class SegmentWriter:
         np.copyto(inside.reshape(pixels.shape), pixels)
         return [self._block]
 
-    def _go_without_direct(self) -> None:
-        handle = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
-        os.close(self._handle)
-        self._handle, self.direct = handle, False
-
     def sync(self) -> None:
         """Make what is written durable.
 
@@ -107,24 +98,14 @@ class SegmentWriter:
         OSError
             Nothing since the last sync can be trusted, whatever a second try says.
         """
-        os.fdatasync(self._handle)
+        os.fdatasync(self._file.handle)
         if not self.direct:  # written pages are of no use to anybody: the frames are in the agent's ring
             with suppress(OSError):  # it is advice
-                os.posix_fadvise(self._handle, 0, 0, os.POSIX_FADV_DONTNEED)
+                os.posix_fadvise(self._file.handle, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def close(self) -> None:
         """Close the file and give back the room that was not needed."""
         with suppress(OSError):  # nothing depends on it: what must be durable was synced
-            os.ftruncate(self._handle, self.written * self._layout.stride)
+            os.ftruncate(self._file.handle, self.written * self._layout.stride)
             self._closed = True
-        os.close(self._handle)
-
-
-def _create(path: Path) -> tuple[int, bool]:
-    try:
-        return create(path, os.O_DIRECT), True
-    except OSError as error:
-        if error.errno not in REFUSED:
-            raise
-    path.unlink(missing_ok=True)  # Linux makes the file before it refuses the flag
-    return create(path), False
+        self._file.close()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..stream.direct_io import page_memory
 from ..stream.model import Loss
 from ..stream.ranges import Ranges
 from .journal_facts import Facts, read_facts
-from .pages import page_memory
 from .segment import Scan, scan, segment_path, segments_of
 from .segment_reader import SegmentReader
 from .spool_account import Place

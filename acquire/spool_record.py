@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import xxhash
 
+from ..stream.direct_io import PAGE_BYTES
 from ..stream.model import Frame
-from .pages import PAGE_BYTES
 
 #: Bytes of a file of records, about: large enough that a new one costs nothing, small enough to be empty again soon.
 SEGMENT_BYTES = 256 * 2**20

@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from octostream.acquire.durable import write_at
-from octostream.acquire.pages import PAGE_BYTES, page_memory
 from octostream.acquire.segment import Scan, scan, segment_path, segments_of
 from octostream.acquire.segment_reader import SegmentReader
 from octostream.acquire.segment_writer import SegmentWriter
 from octostream.acquire.spool_errors import DamagedFrameError, SpoolError
 from octostream.acquire.spool_record import RecordLayout, capacity_of
+from octostream.stream.direct_io import PAGE_BYTES, page_memory, write_at
 from octostream.stream.model import Frame
 
 from .spooled import frame, pixels
