@@ -19,7 +19,7 @@ from ..sinks.disk import check_space, free_bytes, reserve_of
 from ..sinks.failure import said
 from ..sinks.layout import of_stage, part_bytes
 from ..sinks.runfile import StoredRun, load_run, maps_folder, read_run
-from ..sinks.writer import StoreWriter, write_groups
+from ..sinks.writer import StoreWriter, writing_bytes
 from ..stream.budget import Need
 from ..stream.model import Block, Commit, Plan
 from ..stream.ranges import Ranges
@@ -38,8 +38,6 @@ STEP_BYTES = 4 * 2**20
 MAP_BYTES = 40
 #: Of so many runs it is remembered what they need, until they are taken up.
 WAITING_RUNS = 64
-#: Encoding takes this many times the bytes that are written at once: compressed chunks, and the shard made of them.
-ENCODING = 1.4
 
 
 @dataclass(frozen=True)
@@ -137,10 +135,9 @@ class PrepareOnDisk:
         plan, block = stored.run.plan, stored.run.plan.blocks[0]
         parts = [part_bytes(plan, p, block) for p in of_stage(stored.products, "block")]
         maps = math.prod(plan.frame_shape) * MAP_BYTES if any(maps_folder(Path(store)).iterdir()) else 0
-        encoding = max(sum(group) for group in write_groups(parts))
         pinned = GPU_SLOTS * plan.frame_bytes if self.device else 0
         beside = sum(STEP_BYTES + step.held_bytes for step in reduction_without_maps(stored.run).steps)
-        return Need(RUN_BYTES + maps, sum(parts) + pinned + beside, int(encoding * ENCODING))
+        return Need(RUN_BYTES + maps, sum(parts) + pinned + beside, writing_bytes(plan, stored.products))
 
     def __call__(self, store: str) -> Prepared:
         """Read the run, plan its reduction, open its arrays; buffers are allocated when frames come."""

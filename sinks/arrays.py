@@ -1,8 +1,8 @@
-"""Arrays of a store through tensorstore: opened with given metadata, written by whole shards."""
+"""Arrays of a store through tensorstore, opened with given metadata."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,23 +64,23 @@ def open_published(path: Path, shared: ts.Context) -> ts.TensorStore:
         return ts.open(spec, context=shared, open=True).result()
 
 
-def write_whole(parts: Sequence[tuple[ts.TensorStore, tuple[slice, ...], NDArray[Any]]]) -> None:
-    """Write whole shards of several arrays at the same time.
+def write_chunks(array: ts.TensorStore, first: int, column: NDArray[Any]) -> None:
+    """Write whole chunks of a table's column, and wait until they are durable.
 
-    tensorstore writes each shard under a temporary name, syncs it, renames it and syncs the folder. Folders that it had
-    to make on the way it does not sync: before the shard counts as durable, `durable.sync_above` has to.
+    tensorstore writes each under a temporary name, syncs it, renames it and syncs the folder.
 
-    The arrays are encoded where they lie, without a copy, so the caller must leave them alone until this returns; it
-    returns only when every write is over.
+    Parameters
+    ----------
+    array : TensorStore
+        The column.
+    first : int
+        The row to begin at, the first of a chunk.
+    column : ndarray, one-dimensional
+        The values, for whole chunks or up to the end.
 
     Raises
     ------
     ValueError
         The first failure, with tensorstore's text.
     """
-    futures = [
-        array[where].write(part, can_reference_source_data_indefinitely=True).commit for array, where, part in parts
-    ]
-    failures = [failure for future in futures if (failure := future.exception()) is not None]
-    if failures:
-        raise failures[0]
+    array[first : first + len(column)].write(column, can_reference_source_data_indefinitely=True).commit.result()

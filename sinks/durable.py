@@ -5,12 +5,41 @@ from __future__ import annotations
 import json
 import os
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 #: Ends the names of files under construction; what a killed process leaves is removed when the run is sealed.
 UNFINISHED = ".tmp"
+
+
+@contextmanager
+def taking_place(path: Path, *, sync_folder: bool = True) -> Iterator[Path]:
+    """Give a temporary name beside a file; what is written under it, and synced, takes the file's place at the end.
+
+    Parameters
+    ----------
+    path : Path
+        Where; its folder exists. A file that is there is replaced.
+    sync_folder : bool
+        Whether the name itself must survive a power cut. Not needed where the old content would do as well.
+
+    Raises
+    ------
+    OSError
+        As the system says. Whatever is raised inside, the old file, if any, is still whole and nothing is left beside.
+    """
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}{UNFINISHED}")
+    try:
+        yield unfinished
+        unfinished.replace(path)
+    except Exception:
+        with suppress(OSError):  # what went wrong first is what has to be said
+            unfinished.unlink(missing_ok=True)
+        raise
+    if sync_folder:
+        sync(path.parent)
 
 
 def write_durably(path: Path, data: bytes, *, sync_folder: bool = True, mode: int = 0o666) -> None:
@@ -23,7 +52,7 @@ def write_durably(path: Path, data: bytes, *, sync_folder: bool = True, mode: in
     data : bytes
         The content.
     sync_folder : bool
-        Whether the name itself must survive a power cut. Not needed where the old content would do as well.
+        As for `taking_place`.
     mode : int
         Permissions of the file, less the process's mask.
 
@@ -32,19 +61,13 @@ def write_durably(path: Path, data: bytes, *, sync_folder: bool = True, mode: in
     OSError
         As the system says; the old file, if any, is still whole.
     """
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}{UNFINISHED}")
-    try:
-        with open(unfinished, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    except OSError:
-        with suppress(OSError):  # what went wrong first is what has to be said
-            unfinished.unlink(missing_ok=True)
-        raise
-    if sync_folder:
-        sync(path.parent)
+    with (
+        taking_place(path, sync_folder=sync_folder) as unfinished,
+        open(unfinished, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as file,
+    ):
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def sync(folder: Path) -> None:

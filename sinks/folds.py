@@ -15,12 +15,12 @@ import tensorstore as ts
 from numpy.typing import NDArray
 
 from ..stream.model import Plan, Product
-from .arrays import open_planned, write_whole
 from .commits import read_commit
 from .durable import remove_durably, sync_above, write_durably
 from .growth import Growth
-from .layout import array_path, merges, partial_file, partial_folder, region, shard_file
+from .layout import array_path, merges, partial_file, partial_folder, shard_file
 from .recompute import MERGED, mean_of
+from .shard_writer import ShardWriter
 
 
 def write_partial(store: Path, product: Product, block: int, part: NDArray[Any]) -> int:
@@ -78,23 +78,23 @@ class Merger:
     def __init__(self, store: Path, plan: Plan, products: Sequence[Product], shared: ts.Context) -> None:
         self.store = store
         self.plan = plan
-        self._arrays = [(p, open_planned(store, plan, p, shared)) for p in products if merges(plan, p)]
+        self._shards = [(p, ShardWriter(plan, p, shared)) for p in products if merges(plan, p)]
 
     def merge_whole(self, growth: Growth, stacks: Iterable[tuple[int, int]]) -> None:
         """Merge those of some stacks (t, c) that are whole and not yet merged."""
         for t, c in stacks:
             numbers = self.plan.blocks.of_stack(t, c)
             if all(number in growth for number in numbers):
-                for product, array in self._arrays:
+                for product, shards in self._shards:
                     if not shard_file(self.store, self.plan, product, self.plan.blocks[numbers[0]]).exists():
-                        self._merge(product, array, numbers)
+                        self._merge(product, shards, numbers)
 
     def merge_all(self, growth: Growth) -> None:
         """Merge what there is of every stack, whole or cut short."""
         for stack in self._stacks():
             numbers = [n for n in stack if n in growth]
-            for product, array in self._arrays:
-                self._merge(product, array, numbers)
+            for product, shards in self._shards:
+                self._merge(product, shards, numbers)
 
     def forget_parts(self, growth: Growth, *, keep_unfinished: bool) -> None:
         """Remove the parts that are merged; those of stacks that are not whole may be kept for frames still to come."""
@@ -104,7 +104,7 @@ class Merger:
             return
         for numbers in self._stacks():
             if all(n in growth for n in numbers):
-                for product, _ in self._arrays:
+                for product, _ in self._shards:
                     for n in numbers:
                         partial_file(self.store, product, n).unlink(missing_ok=True)
 
@@ -112,17 +112,17 @@ class Merger:
         """Remove what was merged of stacks that are not whole: more of them is to come."""
         for numbers in self._stacks():
             if not all(n in growth for n in numbers):
-                for product, _ in self._arrays:
+                for product, _ in self._shards:
                     # Synced, or a power cut brings it back, and it would pass for the projection of the whole stack.
                     remove_durably(shard_file(self.store, self.plan, product, self.plan.blocks[numbers[0]]))
 
     def _stacks(self) -> Iterator[Sequence[int]]:
-        if self._arrays:
+        if self._shards:
             for t in range(self.plan.shape[0]):
                 for c in range(self.plan.shape[1]):
                     yield self.plan.blocks.of_stack(t, c)
 
-    def _merge(self, product: Product, array: ts.TensorStore, numbers: Sequence[int]) -> None:
+    def _merge(self, product: Product, shards: ShardWriter, numbers: Sequence[int]) -> None:
         # Where a part is missing an earlier seal has merged them all and was removing them: those left are not all.
         files = [partial_file(self.store, product, n) for n in numbers]
         if files and all(file.exists() for file in files):
@@ -130,5 +130,6 @@ class Merger:
             frames = sum(len(read_commit(self.store, n).frames) for n in numbers) if product.fold == "mean" else 0
             whole = merged(product, parts, frames)
             first = self.plan.blocks[numbers[0]]
-            write_whole([(array, region(product, first), whole)])
-            sync_above(shard_file(self.store, self.plan, product, first), self.store / array_path(product))
+            file = shard_file(self.store, self.plan, product, first)
+            shards.write(file, whole)
+            sync_above(file, self.store / array_path(product))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..stream.model import Commit
-from .arrays import context, open_array, open_published, write_whole
+from .arrays import context, open_array, open_published, write_chunks
 from .durable import json_bytes, sync, write_durably
 from .failure import said
 from .layout import group_metadata, table_metadata
@@ -68,7 +68,7 @@ def write_frames_table(store: Path, table: Table) -> None:
         metadata = {name: table_metadata(len(column), COLUMNS[name]) for name, column in table.items()}
         arrays = {name: open_array(folder / name, m, shared) for name, m in metadata.items()}
         for name, column in table.items():  # one after the other: a long run's columns are hundreds of megabytes
-            write_whole([(arrays[name], (slice(0, len(column)),), column)])
+            write_chunks(arrays[name], 0, column)
         for name, described in metadata.items():
             write_durably(folder / name / "zarr.json", json_bytes(described))
         write_durably(folder / "zarr.json", json_bytes(group_metadata({})))

@@ -187,12 +187,10 @@ def array_metadata(plan: Plan, product: Product, shape: Sequence[int]) -> dict[s
         Planned shape for writers, visible shape for readers; nothing else differs.
     """
     shard, chunk = cut(plan, product)
-    item = np.dtype(product.dtype).itemsize
-    inner = [_bytes(item), _blosc(item), _CRC32C]
     sharding = {
         "chunk_shape": list(chunk),
         "index_location": "end",
-        "codecs": inner,
+        "codecs": _encoding(product.dtype),
         "index_codecs": INDEX_CODECS,
     }
     codecs = [{"name": "sharding_indexed", "configuration": sharding}]
@@ -200,13 +198,23 @@ def array_metadata(plan: Plan, product: Product, shape: Sequence[int]) -> dict[s
     return _array(shape, product.dtype, shard, product.axes, codecs, {"octostream": told} if told else {})
 
 
+def shard_metadata(plan: Plan, product: Product) -> dict[str, Any]:
+    """Give the metadata of one shard as an array by itself, whose chunks are encoded as those of the shard."""
+    shard, chunk = cut(plan, product)
+    return _array(shard, product.dtype, chunk, product.axes, _encoding(product.dtype), {})
+
+
+def index_metadata(chunks: int) -> dict[str, Any]:
+    """Give the metadata of a shard's index as an array by itself, (chunk, 2): offset and length in bytes."""
+    return _array([chunks, 2], "uint64", [chunks, 2], ["chunk", "place"], INDEX_CODECS, {})
+
+
 def table_metadata(
     length: int, dtype: str, dimension: str = "frame", chunk: int = 0, attributes: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     """Give the ``zarr.json`` of a one-dimensional array; without a chunk given, a short one is a single chunk."""
-    item = np.dtype(dtype).itemsize
-    codecs = [_bytes(item), _blosc(item), _CRC32C]
-    return _array([length], dtype, [chunk or min(max(1, length), TABLE_CHUNK)], [dimension], codecs, attributes or {})
+    chunks = [chunk or min(max(1, length), TABLE_CHUNK)]
+    return _array([length], dtype, chunks, [dimension], _encoding(dtype), attributes or {})
 
 
 def group_metadata(attributes: dict[str, Any]) -> dict[str, Any]:
@@ -218,9 +226,16 @@ def _bytes(item: int) -> dict[str, Any]:
     return {"name": "bytes", "configuration": {"endian": "little"}} if item > 1 else {"name": "bytes"}
 
 
+def _encoding(dtype: str) -> list[dict[str, Any]]:
+    item = np.dtype(dtype).itemsize
+    return [_bytes(item), _blosc(item), _CRC32C]
+
+
 _CRC32C: dict[str, Any] = {"name": "crc32c"}
 #: How the index of a shard is encoded: offset and length of every chunk.
 INDEX_CODECS: Final = [_bytes(8), _CRC32C]
+#: What an index says of a chunk that the shard does not have, as offset and as length.
+ABSENT: Final = 2**64 - 1
 
 
 def _blosc(item: int) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from .tables import column_files, length_of
 
 #: Under this name in the dot-folder lies what was found damaged; nothing in it belongs to the store any more.
 QUARANTINE = "quarantine"
-#: tensorstore writes a shard under its name with this ending before it renames it.
+#: tensorstore writes a chunk of a table under its name with this ending before it renames it.
 _LOCK = ".__lock"
 _UNFINISHED = re.compile(rf"\..+\.[0-9]+-[0-9]+{re.escape(UNFINISHED)}|.+{_LOCK}")
 

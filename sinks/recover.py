@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -27,7 +26,7 @@ from .keeper import StoreKeeper
 from .layout import DOT_FOLDER, array_path, of_stage, shard_file
 from .leftovers import strays
 from .quarantine import Quarantine
-from .recover_blocks import BlockMender, mended_folder
+from .recover_blocks import BlockMender
 from .recover_records import RecordMender
 from .recover_run import Reduce, described
 from .runfile import StoredRun, load_maps, maps_folder, product_to_json
@@ -145,7 +144,6 @@ class _Recovery:
             self._changes.append("the store was open to writers: closed")
         if not is_closed(self.store):
             close_to_writers(self.store)
-        shutil.rmtree(mended_folder(self.store), ignore_errors=True)
         self.quarantine.clear_unfinished()
         self._changes += RecordMender(self.store, self.stored_run, self.quarantine).mend()
         found = examine(self.store, self.stored_run, self._progress, over=True)
@@ -164,7 +162,6 @@ class _Recovery:
             (self.store / path).mkdir(parents=True, exist_ok=True)
         if ledger_file(self.store).exists():
             self._changes += [f"{p.text}: mended" for p in found.problems if p.block is None]
-        shutil.rmtree(mended_folder(self.store), ignore_errors=True)
         tables = self._derived(found, ledger)
         StoreKeeper.reopen(self.store).seal(self._losses(ledger), tables)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -17,14 +16,12 @@ from ..stream.errors import OctostreamError
 from ..stream.model import Block, Commit, Frame, Loss, Product
 from ..stream.ranges import Ranges
 from ..stream.tools import Reducer
-from .arrays import context, open_array, open_planned, write_whole
+from .arrays import context, open_planned
 from .commits import record_file, write_commit
-from .durable import make_folders, sync
+from .durable import make_folders, sync_above
 from .failure import refuse_blame
 from .folds import merged, read_partial, write_partial
 from .layout import (
-    DOT_FOLDER,
-    array_metadata,
     array_path,
     by_frame,
     levels,
@@ -42,7 +39,8 @@ from .recompute import as_text, empty, halve, held_frames, planes, projected, sa
 from .recover_records import block_files
 from .rows import rows_of
 from .runfile import StoredRun
-from .shards import blank_chunks, gone_frames, is_bare, write_bare
+from .shard_writer import ShardWriter
+from .shards import blank_chunks, gone_frames
 
 Pixels = NDArray[Any]
 RAW = "raw/0"
@@ -55,11 +53,6 @@ class _Part:
     pixels: Pixels
     lost: frozenset[int]
     whole: bool
-
-
-def mended_folder(store: Path) -> Path:
-    """Give where shards are made before they are put in their place."""
-    return store / DOT_FOLDER / "mended"
 
 
 class BlockMender:
@@ -203,23 +196,10 @@ class BlockMender:
         return np.full(shape, empty(product.dtype), part_dtype(self.plan, product))
 
     def _write(self, product: Product, block: Block, pixels: Pixels) -> None:
-        """Put a shard in place, durable at return.
-
-        It is made elsewhere: at the edge of an array tensorstore reads a shard before it writes it, and fails where
-        that is damaged.
-        """
-        apart = mended_folder(self.store)
-        shutil.rmtree(apart, ignore_errors=True)
-        metadata = array_metadata(self.plan, product, product.shape)
+        """Put a shard in place, durable at return."""
         file = shard_file(self.store, self.plan, product, block)
-        if is_bare(product, pixels):
-            write_bare(file, self.plan, product)
-            return
-        array = open_array(apart / array_path(product), metadata, self._shared, sparse=product.sparse)
-        write_whole([(array, region(product, block), pixels)])
-        make_folders(file.parent)
-        shard_file(apart, self.plan, product, block).replace(file)
-        sync(file.parent)
+        ShardWriter(self.plan, product, self._shared).write(file, pixels)
+        sync_above(file, self.store / array_path(product))
 
     def _product(self, path: str) -> Product:
         return next(p for p in self._stored_run.products if p.path == path)

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..stream.model import Block, Plan, Product
-from .arrays import context, open_planned, write_whole
+from .arrays import context, open_planned
 from .durable import sync_above
 from .failure import said
-from .layout import array_path, of_stage, region, run_files, shard_file
+from .layout import array_path, of_stage, region, run_shards, shard_file
 from .part import read_part
+from .shard_writer import ShardWriter
 from .writer import PartsWriter
 
 
@@ -109,9 +110,8 @@ class SeriesWriter(PartsWriter):
             raise ValueError(f"{path} is {array.dtype} {array.shape}, not {product.dtype} {product.shape}")
         self._check_open()
         with said(f"write {path} of {self.store}"):
-            whole = tuple(slice(0, n) for n in product.shape)
-            write_whole([(open_planned(self.store, self.plan, product, self._shared), whole, array)])
-            files = list(run_files(self.store, self.plan, product))
-            for file in files:
+            shards, stored = ShardWriter(self.plan, product, self._shared), 0
+            for file, where in run_shards(self.store, self.plan, product):
+                stored += shards.write(file, array[where])
                 sync_above(file, self.store / array_path(product))
-            return sum(file.stat().st_size for file in files)
+            return stored

@@ -1,9 +1,7 @@
-"""Shards of sparse products: which chunks they leave out, and what is left of one that has none."""
+"""Shards of sparse products: which chunks they leave out."""
 
 from __future__ import annotations
 
-import math
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -12,31 +10,8 @@ from numpy.typing import NDArray
 
 from ..stream.model import Block, Plan, Product
 from ..stream.ranges import Ranges
-from .durable import make_folders, write_durably
 from .layout import INDEX_CODECS, cut, placed, shard_file
 from .recompute import blank, planes
-
-#: What an index says of a chunk that the shard does not have, as offset and as length.
-_ABSENT = 2**64 - 1
-
-
-def is_bare(product: Product, part: NDArray[np.generic]) -> bool:
-    """Tell whether a part of a sparse product shows nothing at all, so that its shard has no chunk."""
-    return product.sparse and all(blank(part[at]) for at in np.ndindex(part.shape[:-2]))
-
-
-def write_bare(file: Path, plan: Plan, product: Product) -> None:
-    """Write a shard that has no chunk: the file is there, so that a missing one is a loss. Durable at return.
-
-    tensorstore would write no file, and remove one that is there.
-
-    Raises
-    ------
-    OSError
-        As the system says; an older shard is still whole.
-    """
-    make_folders(file.parent)
-    write_durably(file, _bare_shard(math.prod(_grid(plan, product))))
 
 
 def left_out(file: Path, plan: Plan, product: Product) -> Ranges:
@@ -105,18 +80,3 @@ def _grid(plan: Plan, product: Product) -> tuple[int, ...]:
 
 def _numbers(chosen: NDArray[np.bool_]) -> Ranges:
     return Ranges.of(int(n) for n in np.flatnonzero(chosen))
-
-
-@lru_cache(maxsize=64)
-def _bare_shard(chunks: int) -> bytes:
-    """Give the bytes of a shard of which no chunk is there: its index, encoded like any other array."""
-    metadata = {
-        "shape": [chunks, 2],
-        "data_type": "uint64",
-        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [chunks, 2]}},
-        "codecs": INDEX_CODECS,
-    }
-    index = ts.open({"driver": "zarr3", "kvstore": "memory://", "metadata": metadata}, create=True).result()
-    index.write(np.full((chunks, 2), _ABSENT, np.uint64)).result()
-    assert index.kvstore is not None  # it was opened with one
-    return index.kvstore.read("c/0/0").result().value

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..stream.errors import StoreError
 from ..stream.model import Commit
 from ..stream.tables import Column, Derived, Rows, Table
-from .arrays import context, open_array, open_published, write_whole
+from .arrays import context, open_array, open_published, write_chunks
 from .durable import json_bytes, make_folders, remove_durably, sync, write_durably
 from .layout import TABLE_CHUNK, group_metadata, table_metadata
 from .recompute import empty
@@ -228,7 +228,7 @@ def _write(sheet: Sheet, arrays: Mapping[str, ts.TensorStore], *, last: bool) ->
             # A whole chunk always: of one that is there already, and may be damaged, nothing is to be read.
             whole = np.zeros(TABLE_CHUNK, values.dtype)
             whole[: len(values)] = values
-            write_whole([(arrays[name], (slice(first, first + TABLE_CHUNK),), whole)])
+            write_chunks(arrays[name], first, whole)
 
 
 def _describe(store: Path, sheet: Sheet, *, failed: bool) -> None:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
-from tensorstore import TensorStore
 
 from ..stream.errors import StoreError
 from ..stream.model import Block, Commit, Plan, Product
 from ..stream.ranges import Ranges
-from .arrays import context, open_planned, write_whole
+from .arrays import context
 from .commits import DamagedRecordError, read_commit, settle, write_commit
 from .durable import sync_above
 from .failure import said
@@ -22,32 +21,21 @@ from .folds import write_partial
 from .layout import array_path, merges, of_stage, part_dtype, region, shard_file
 from .runfile import run_file
 from .sealfile import is_closed
-from .shards import is_bare, left_out, write_bare
+from .shard_writer import ShardWriter, encoding_bytes
+from .shards import left_out
 
-#: Parts of a block are encoded at the same time up to so many bytes together: encoding takes as much again in memory.
-GROUP_BYTES = 128 * 2**20
+#: Shards of one block that are written at the same time, for each thread that encodes: writing mostly waits.
+AT_ONCE = 2
+#: Threads that encode for a worker.
+THREADS = 2
 
 
-def write_groups(sizes: Sequence[int]) -> list[list[int]]:
-    """Cut the parts of a block, in their order, into those that are encoded at the same time.
-
-    Parameters
-    ----------
-    sizes : sequence of int
-        Bytes of each part.
-
-    Returns
-    -------
-    list of list of int
-        The same sizes; no group is above ``GROUP_BYTES`` unless a single part is.
-    """
-    groups: list[list[int]] = []
-    for size in sizes:
-        if groups and sum(groups[-1]) + size <= GROUP_BYTES:
-            groups[-1].append(size)
-        else:
-            groups.append([size])
-    return groups
+def writing_bytes(plan: Plan, products: Sequence[Product], threads: int = THREADS) -> int:
+    """Give the memory that writing a block takes at most, beside its parts; see `PartsWriter`."""
+    block = plan.blocks[0]
+    own = [p for p in of_stage(products, "block") if not merges(plan, p)]
+    each = (encoding_bytes(plan, p, [s.stop - s.start for s in region(p, block)]) for p in own)
+    return sum(sorted(each)[-AT_ONCE * threads :])
 
 
 class PartsWriter:
@@ -74,7 +62,8 @@ class PartsWriter:
         self._folded = {p.path for p in self.products.values() if merges(plan, p)}
         shared = context(threads)
         own = [p for p in self.products.values() if p.path not in self._folded]
-        self._arrays = {p.path: open_planned(store, plan, p, shared) for p in own}
+        self._shards = {p.path: ShardWriter(plan, p, shared) for p in own}
+        self._pool = ThreadPoolExecutor(AT_ONCE * threads, thread_name_prefix=f"write-{stage}")
 
     def write(self, block: Block, parts: Mapping[str, NDArray[Any]]) -> int:
         """Make the products of a block durable; see `sinks.sink.Sink.write`.
@@ -88,36 +77,28 @@ class PartsWriter:
         """
         self._check_parts(block, parts)
         self._check_open()
-        bare = [p for p in self._arrays if is_bare(self.products[p], parts[p])]
-        full = [p for p in self._arrays if p not in bare]
-        paths = iter(full)
         with said(f"write block {block.number} of {self.store}"):
-            for group in write_groups([parts[path].nbytes for path in full]):
-                write_whole([self._part(path, block, parts) for path in islice(paths, len(group))])
-            for product in (self.products[path] for path in bare):
-                write_bare(shard_file(self.store, self.plan, product, block), self.plan, product)
-            stored = sum(self._keep_shard(self.products[path], block) for path in self._arrays)
+            under_way = [self._pool.submit(self._write_shard, path, block, parts[path]) for path in self._shards]
+            wait(under_way)  # the parts are the caller's again when this returns, whatever fails
+            stored = sum(shard.result() for shard in under_way)
             return stored + sum(
                 write_partial(self.store, self.products[path], block.number, parts[path]) for path in self._folded
             )
 
     def close(self) -> None:
-        """Let go of the arrays; the writer is of no use afterwards."""
-        self._arrays = {}
+        """Let go of the threads; the writer is of no use afterwards."""
+        self._pool.shutdown()
 
-    def _keep_shard(self, product: Product, block: Block) -> int:
-        """Make the way to a block's shard durable, folder by folder; give the shard's bytes."""
+    def _write_shard(self, path: str, block: Block, part: NDArray[Any]) -> int:
+        """Make a block's shard of a product durable, and the way to it, folder by folder; give its bytes."""
+        product = self.products[path]
         shard = shard_file(self.store, self.plan, product, block)
+        nbytes = self._shards[path].write(shard, part)
         sync_above(shard, self.store / array_path(product))
-        return shard.stat().st_size
-
-    def _part(
-        self, path: str, block: Block, parts: Mapping[str, NDArray[Any]]
-    ) -> tuple[TensorStore, tuple[slice, ...], NDArray[Any]]:
-        return self._arrays[path], region(self.products[path], block), parts[path]
+        return nbytes
 
     def _check_open(self) -> None:
-        # tensorstore would make missing folders again.
+        # Missing folders would be made again.
         with said(f"look into {self.store}"):
             there = run_file(self.store).exists()
         if not there:
@@ -143,7 +124,7 @@ class StoreWriter(PartsWriter):
         As for `PartsWriter`; it writes the products of stage ``block``.
     """
 
-    def __init__(self, store: Path, plan: Plan, products: Sequence[Product], threads: int = 2) -> None:
+    def __init__(self, store: Path, plan: Plan, products: Sequence[Product], threads: int = THREADS) -> None:
         super().__init__(store, plan, products, "block", threads)
 
     def committed(self, block: int) -> Commit | None:

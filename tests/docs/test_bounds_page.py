@@ -9,7 +9,9 @@ from octostream.api.app import server_config
 from octostream.api.picture import SHOW_SEALED_S
 from octostream.api.routes.preview import MAX_VIEWERS
 from octostream.api.settings import Settings
-from octostream.sinks.writer import GROUP_BYTES
+from octostream.sinks.appended import GATHERED_BYTES
+from octostream.sinks.shard_writer import CHUNKS_BYTES, SLAB_BYTES
+from octostream.sinks.writer import AT_ONCE, THREADS
 from octostream.stream import link
 from octostream.stream.agent_protocol import FRAME_OVERHEAD
 from octostream.stream.head_protocol import OPEN_RUNS, REMEMBERED_RUNS, HeadTiming
@@ -47,8 +49,9 @@ def test_numbers_are_those_of_the_code():
     assert f"and {SPARE_BYTES // MIB} MiB for what a working process adds" in text
     assert f"{worker_process.RUN_BYTES // MIB} MiB, and {worker_process.MAP_BYTES} bytes a pixel" in text
     assert f"raw frame and {FRAME_OVERHEAD}" in text
-    assert f"{worker_process.ENCODING} times the parts" in text
-    assert f"at most {GROUP_BYTES // MIB} MiB of them or one part" in text
+    assert f"for each of at most {AT_ONCE * THREADS} shards at the same time" in text
+    assert f"twice what is encoded at once, {SLAB_BYTES // MIB} MiB or a row of chunks" in text
+    assert f"and {(GATHERED_BYTES + CHUNKS_BYTES) // MIB} MiB" in text
     assert f"after {HeadTiming().open_s:g} s without a worker" in text
     assert f"nothing came for {IDLE_S:g} s" in text
     assert (worker_process.SLOTS, "three slots a run" in text) == (3, True)

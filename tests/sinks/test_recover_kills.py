@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from octostream.sinks import arrays, folds, frames_table, recover_blocks
+from octostream.sinks import arrays, frames_table, tables
 from octostream.sinks.commits import record_file
 from octostream.sinks.keeper import StoreKeeper
 from octostream.sinks.reading import read_ledger
@@ -153,19 +153,11 @@ def killed_after(store, count, monkeypatch, reduce):
 
         return call
 
-    def counted_write(real):
-        def call(parts):
-            for part in parts:  # tensorstore writes them at the same time: any of them may be there
-                countdown.step()
-                real([part])
-
-        return call
-
     with monkeypatch.context() as patched:
         for name in CHANGES:
             patched.setattr(os, name, counted(getattr(os, name)))
-        for module in (folds, frames_table, recover_blocks):
-            patched.setattr(module, "write_whole", counted_write(arrays.write_whole))
+        for module in (frames_table, tables):
+            patched.setattr(module, "write_chunks", counted(arrays.write_chunks))
         try:
             recover(store, reduce)
         except Killed:

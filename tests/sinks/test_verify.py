@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
-from octostream.sinks.arrays import context, open_planned, write_whole
+from octostream.sinks.arrays import context, open_planned
 from octostream.sinks.commits import commit_to_bytes, record_file
 from octostream.sinks.layout import region, shard_file
 from octostream.sinks.recompute import as_text, halve
@@ -107,7 +107,7 @@ def test_a_readable_but_wrong_value_is_found(sealed, store, path):
     index = (0,) * (wrong.ndim - 2) + (1, 2)
     wrong[index] ^= 0x8000
     array = open_planned(store, made.plan, product(made, path), context(1))
-    write_whole([(array, region(product(made, path), block), wrong)])
+    array[region(product(made, path), block)].write(wrong).result()
     found = problems(store)
     assert found
     named = {"projections/xy": "frames 4-7", "projections/xz": "frame 5", "projections/yz": "frame 5"}
@@ -228,7 +228,7 @@ def test_a_merged_projection_is_checked_against_the_whole_stack(acquire, tmp_pat
     assert verify(made.store).ok
     xy, block = product(made, "projections/xy"), made.plan.blocks[3]
     array = open_planned(made.store, made.plan, xy, context(1))
-    write_whole([(array, region(xy, block), made.parts(3)["projections/xy"])])
+    array[region(xy, block)].write(made.parts(3)["projections/xy"]).result()
     assert problems(made.store) == ["projections/xy: not the maximum of level 0 in stack t=1, c=0"]
     shard(made, made.store, "projections/xy", 3).unlink()
     assert any("projections/xy/0/c/1/0/0/0 is missing" in line for line in problems(made.store))
