@@ -1,6 +1,7 @@
 """docs/bounds.md against the code: every stage has its line, every number is the code's."""
 
 import re
+from typing import get_args
 
 from octostream.acquire.agent import HEAD_QUEUE
 from octostream.acquire.ring import RING_BYTES
@@ -10,6 +11,9 @@ from octostream.api.picture import SHOW_SEALED_S
 from octostream.api.routes.preview import MAX_VIEWERS
 from octostream.api.settings import Settings
 from octostream.sinks.appended import GATHERED_BYTES
+from octostream.sinks.catalogue.intent import Kind
+from octostream.sinks.catalogue.owners import WAITING
+from octostream.sinks.catalogue.settings import CatalogueSettings
 from octostream.sinks.shard_writer import CHUNKS_BYTES, SLAB_BYTES
 from octostream.sinks.writer import AT_ONCE, THREADS
 from octostream.stream import link
@@ -32,7 +36,7 @@ def test_every_stage_with_a_queue_has_its_line():
 
 def test_settings_that_are_named_exist():
     for code in re.findall(r"`(\w+_\w+)`", PAGE.read_text()):
-        assert code in Settings.model_fields
+        assert code in Settings.model_fields or code in CatalogueSettings.model_fields
 
 
 def test_numbers_are_those_of_the_code():
@@ -45,6 +49,8 @@ def test_numbers_are_those_of_the_code():
     assert rows["open runs"] == str(OPEN_RUNS)
     assert rows["runs that are over, for agents that ask how they ended"] == str(REMEMBERED_RUNS)
     assert rows["runs that are over, on the page"] == f"{REMEMBERED_RUNS}, for {SHOW_SEALED_S:g} s"
+    assert rows["runs whose data are to be handed to their owners"] == str(WAITING)
+    assert (len(get_args(Kind)), "at most five entries a run" in rows["what ICAT has not been told yet"]) == (5, True)
     assert f"{MAX_VIEWERS} previews, {server_config(None, '', 0).limit_concurrency} connections" in text
     assert f"and {SPARE_BYTES // MIB} MiB for what a working process adds" in text
     assert f"{worker_process.RUN_BYTES // MIB} MiB, and {worker_process.MAP_BYTES} bytes a pixel" in text

@@ -11,6 +11,7 @@ from octostream.api.catalogue_metrics import CatalogueCollector
 from octostream.api.catalogue_watch import CATALOGUE_ALARMS, LATE_NS, CatalogueState
 from octostream.api.feed import LatestFeed
 from octostream.api.metrics import STAGES, ReportCollector, Viewers
+from octostream.api.process import ROLES
 from octostream.api.settings import Settings
 
 from .conftest import ROOT, codes, table
@@ -44,6 +45,10 @@ def series():
         for sample in family.samples:
             known.setdefault(sample.name, set()).update(sample.labels)
     return known
+
+
+def test_every_process_of_the_service_has_its_line():
+    assert sorted(name for name, *_ in table(PAGE, "process")) == sorted(ROLES)
 
 
 def test_settings_table():
