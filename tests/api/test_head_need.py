@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from octostream.api.head_need import BLOCK_BYTES, FRAME_BYTES, RUN_BYTES, HeadNeed, check_memory, head_need
@@ -73,7 +72,7 @@ def test_what_open_runs_may_come_to_take_counts_and_nothing_twice():
 def test_an_hour_of_events_at_100_hz_fits_at_the_default_settings():
     plan = Plan((360_000, 1, 1, 2048, 2048), rate_hz=100.0)
     hour = head_need(plan, plan_reduction(Recipe.load("lightsheet-functional"), plan))
-    limit = Settings(data=Path("data")).memory_mib * 2**20
+    limit = Settings.model_fields["memory_mib"].default * 2**20
     check_memory(hour, [], 200 * 2**20, 200 * 2**20, limit)
     with pytest.raises(
         MemoryRefusedError, match=r"plan fewer frames, or let the series make fewer rows \(events.most\)"
