@@ -14,7 +14,7 @@ from ..kernels.maps import digest
 from ..kernels.parameters import MapReference
 from ..kernels.recipe import Recipe
 from ..kernels.reduction import plan_reduction
-from ..kernels.step import Planned, Setting
+from ..kernels.step import Planned
 from ..kernels.steps import find_step, step_names
 from ..stream.model import Plan, Product
 from .kernel_case import KernelCase
@@ -107,21 +107,16 @@ def _step(name: str, frames: NDArray[np.uint16]) -> KernelCase:
     for number, frame in enumerate(frames):
         reducer.add(number, frame)
     arrays = dict(reducer.finish())
-    assert step.plan is not None
     shown = plan if step.kind != "derived" else Plan((_MOVIE, 1, 1, *frames.shape[1:]))
-    planned = step.plan(step.parameters(), _setting(shown))
-    work = _series if planned.series else _block
-    return work(name, planned, plan, frames, arrays)
+    reduction = plan_reduction(_recipe(shown), shown, extra=[(step, step.parameters())])
+    if reduction.series:
+        return _series(name, reduction.series[-1], plan, frames, arrays)
+    return _block(name, reduction.steps[-1], plan, frames, arrays)
 
 
 def _recipe(plan: Plan) -> Recipe:
     # Three levels whatever the size: those that follow look at pixels of 4 × 4 raw ones.
     return Recipe.load("lightsheet", [f"pyramid.until={max(1, max(plan.frame_shape) // 8)}"])
-
-
-def _setting(plan: Plan) -> Setting:
-    products = plan_reduction(_recipe(plan), plan).products
-    return Setting(plan, tuple(p for p in products if p.path.isdigit()), 100.0, products=products)
 
 
 def _block(name: str, planned: Planned, plan: Plan, frames: NDArray[np.uint16], arrays: dict[str, Any]) -> KernelCase:

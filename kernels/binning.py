@@ -87,6 +87,26 @@ def taps(factor: int, mode: str) -> NDArray[np.int64]:
     return np.convolve(np.convolve(ones, ones), ones) if mode == "binomial" else ones
 
 
+#: Variance of the largest of so many numbers that are normally distributed with variance 1: the second moment of
+#: n·φ(x)·Φ(x)ⁿ⁻¹ about its mean, by quadrature.
+_OF_LARGEST: Final = {4: 0.491715, 16: 0.295010, 64: 0.203486}
+
+
+class CellNoise(NamedTuple):
+    """What noise a cell has, against that of its raw pixels; both lie under the same light.
+
+    Attributes
+    ----------
+    gain : float
+        Its counts per electron over those of a pixel, where its electrons are as many as its noise says.
+    read_noise : float
+        Its read noise over that of a pixel, both in electrons.
+    """
+
+    gain: float
+    read_noise: float
+
+
 class Cells(NamedTuple):
     """How raw pixels become cells, as the compiled pass takes it.
 
@@ -122,15 +142,22 @@ class Cells(NamedTuple):
     full: float
 
     @property
-    def pooled(self) -> float:
-        """How many raw pixels have a plain mean with the noise of a cell: (Σw)² / Σw² over its weights w.
+    def noise(self) -> CellNoise:
+        """Its noise, by that of a raw pixel: variance g·x + g²·s² at x counts of light, gain g, read noise s.
 
-        Where a cell is no mean, the pixels in it.
+        Divided by D, the sum over weights w has W·x/D counts of light, W = Σw, and the variance
+        (g·x + g²·s²)·Σw²/D². That is a gain of g·Σw²/(W·D) and a read noise of √k·s, with k = W²/Σw²: for means g/k,
+        for sums of k pixels g. The largest of n pixels has about their light, and c times their variance, with c
+        that of the largest of n normal numbers: a gain of c·g, a read noise of s/√c. Where light differs within a cell
+        one pixel decides, and there is more noise than that: codes are finer then, never coarser.
         """
-        if not self.averaged:
-            return float(self.factor**2)
+        if self.largest:
+            variance = _OF_LARGEST[self.factor**2]
+            return CellNoise(variance, variance**-0.5)
         # Weights along y and x multiply.
-        return float((self.taps.sum() ** 2 / (self.taps**2).sum()) ** 2)
+        along, squares = int(self.taps.sum()), int((self.taps**2).sum())
+        pooled = (along**2 / squares) ** 2
+        return CellNoise(1 / pooled if self.averaged else (squares / along) ** 2, pooled**0.5)
 
 
 def plan_cells(frame_shape: tuple[int, int], factor: int, mode: str) -> Cells:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..stream.errors import RecipeError
+from .binning import CellNoise
 from .compiled import entry
 from .kinds import Flag, Number
 from .parameters import Parameters, declared
@@ -57,21 +58,18 @@ class Quantise(Parameters):
             what = f"quantise.step is {self.step:g} sigma, which shifts the means"
             raise RecipeError(what, f"give at most {STEP_LIMIT:g}, or set quantise.coarse to true")
 
-    def averaged(self, pixels: float) -> Self:
-        """Give the parameters for means over ``pixels`` raw pixels, whose noise is smaller.
-
-        A mean of k pixels is g/k counts per electron of their sum, and that sum has √k·s electrons of read noise.
+    def of_cells(self, noise: CellNoise) -> Self:
+        """Give the parameters for cells, whose noise is another than that of raw pixels.
 
         Parameters
         ----------
-        pixels : float
-            At least 1; 4 for 2 × 2 binning. Of weighted means, that of a plain mean with as much noise.
+        noise : CellNoise
 
         Returns
         -------
         Quantise
         """
-        return replace(self, gain=self.gain / pixels, read_noise=self.read_noise * pixels**0.5)
+        return replace(self, gain=self.gain * noise.gain, read_noise=self.read_noise * noise.read_noise)
 
     def to_json(self) -> dict[str, Any]:
         """Give what the metadata of a quantised array must hold to bring the counts back.

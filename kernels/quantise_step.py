@@ -73,7 +73,7 @@ def _plan(parameters: Quantise, setting: Setting) -> Planned:
     if parameters.offset > setting.pedestal:
         what = f"quantise.offset is {parameters.offset:g}, and pixels without light have {setting.pedestal:g} counts"
         raise RecipeError(what, "give an offset some counts below encode.pedestal, so that their noise survives")
-    quantiser = plan_quantiser(parameters.averaged(setting.pooled))
+    quantiser = plan_quantiser(parameters.of_cells(setting.noise))
     counts = tuple(product for product in setting.products if _is_quantised(product))
     codes = tuple(_product(product, quantiser) for product in counts)
     held = sum(part_size(p, setting.plan) for p in codes) * np.dtype(np.uint16).itemsize

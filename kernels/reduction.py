@@ -109,7 +109,7 @@ def plan_reduction(
         this plan.
     """
     lane = plan_lane(recipe, plan, maps, keep_raw=keep_raw)
-    setting = _after(Setting(plan, (), lane.pedestal, maps, pooled=lane.cells.pooled), "", Planned(lane.products))
+    setting = _after(Setting(plan, (), lane.pedestal, lane.cells.noise), "", Planned(lane.products))
     planned: list[Planned] = []
     for step, told in (*((find_step(name), recipe.parameters(name)) for name in recipe.steps), *extra):
         planned.append(_planned(step, told, setting))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..stream.errors import RecipeError
 from ..stream.model import Block, Plan, Product, stack_limit
 from ..stream.tables import Rows, Table
+from .binning import CellNoise
 from .parameters import Parameter, Parameters, declared_of
 
 #: How what a step makes of one part of a run comes together with the rest of it. ``map``: frame by frame. ``stack``:
@@ -114,12 +115,10 @@ class Setting:
         The main image, fine to coarse; level 0 first.
     pedestal : float, counts
         What a pixel of the levels has where there is no light, after a calibration that is right.
-    maps : mapping
-        Arrays that the recipe refers to, by ``"step.parameter"``.
+    noise : CellNoise
+        Of a pixel of level 0, against that of raw pixels.
     products : tuple of Product
         Made by the steps that act before, the levels first.
-    pooled : float
-        How many raw pixels have a plain mean with the noise of a pixel of level 0.
     changed_by : str
         The step that acts before and makes the levels hold something else than counts, somewhere; empty if none does.
     """
@@ -127,9 +126,8 @@ class Setting:
     plan: Plan
     levels: tuple[Product, ...]
     pedestal: float
-    maps: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    noise: CellNoise
     products: tuple[Product, ...] = ()
-    pooled: float = 1.0
     changed_by: str = ""
 
     def level(self, key: str, side: int) -> Product:

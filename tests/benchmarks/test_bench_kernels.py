@@ -10,7 +10,9 @@ import pytest
 from octostream.benchmarks import kernel_cases as kernel_cases_module
 from octostream.benchmarks.kernel_case import CALLS, KernelCase, KernelResult, kernel_rows, measure
 from octostream.benchmarks.kernel_cases import kernel_cases
+from octostream.kernels import quantise_step
 from octostream.kernels.foreground_step import ForegroundReducer
+from octostream.kernels.quantise import plan_quantiser
 from octostream.kernels.quantise_step import QuantiseReducer
 from octostream.kernels.steps import find_step, step_names
 
@@ -54,6 +56,18 @@ def test_a_step_that_works_in_place_never_sees_its_own_output(monkeypatch, step)
     assert all(np.array_equal(before, first) for _, before, _ in others)
     assert np.array_equal(theirs["0"], first)
     assert not any(np.shares_memory(theirs["0"], array) for _, _, array in seen)
+
+
+def test_codes_are_those_of_binned_pixels(monkeypatch):
+    told = []
+
+    def planned(parameters):
+        told.append(parameters.gain)
+        return plan_quantiser(parameters)
+
+    monkeypatch.setattr(quantise_step, "plan_quantiser", planned)
+    assert len(list(kernel_cases(np.zeros((4, 32, 32), np.uint16), "quantise"))) == 1
+    assert told == [1 / 4]
 
 
 def test_only_some():

@@ -175,7 +175,7 @@ class Quantised(StepContract):
     step, recipe, parameters = find_step("quantise"), (LEVELS,), {"gain": 20}
 
     def reference(self, raw, level0, present):
-        told = Quantise(gain=20).averaged(4)
+        told = Quantise(gain=20 / 4, read_noise=1.6 * 2)
         return {path: quantise_reference(array, told) for path, array in views_of(level0).items()}
 
 

@@ -11,7 +11,7 @@ import pytest
 import tifffile
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from octostream.kernels.binning import plan_cells
+from octostream.kernels.binning import FACTORS, MODES, plan_cells
 from octostream.kernels.quantise import (
     Quantise,
     plan_quantiser,
@@ -104,7 +104,7 @@ def test_means_of_pixels_have_noise_one_in_their_own_parameters(pixels):
     p = Quantise(offset=100, gain=2.17, read_noise=1.6)
     light = rng.poisson(80, (100_000, pixels)) + rng.normal(0, p.read_noise, (100_000, pixels))
     means = (p.offset + p.gain * light).mean(1)
-    own = p.averaged(pixels)
+    own = p.of_cells(plan_cells((9, 9), math.isqrt(pixels), "mean").noise)
     transformed = 2 * np.sqrt((means - own.offset) / own.gain + own.read_noise**2)
     assert math.isclose(transformed.std(), 1, rel_tol=0.02)
 
@@ -242,7 +242,7 @@ def test_the_step_puts_the_codes_of_level_0_in_the_place_of_all_counts(shape, se
     overrides = [*lane, "quantise=true", f"quantise.gain={gain}"]
     counts = run(lane, frames, lost=lost, block_frames=block_frames, keep_raw=True).arrays
     got = run(overrides, frames, lost=lost, seed=seed, block_frames=block_frames, keep_raw=True)
-    p = Quantise(gain=gain).averaged(factor**2)
+    p = Quantise(gain=gain / factor**2, read_noise=1.6 * factor)
     for product in got.reduction.products:
         array = got.arrays[product.path]
         if product.path == "raw/0":
@@ -279,8 +279,8 @@ def test_means_of_counts_follow_from_no_codes():
 
 
 @pytest.mark.parametrize("factor", [1, 2, 4])
-@pytest.mark.parametrize("mode", ["mean", "binomial"])
-def test_noise_of_binned_pixels_is_one_code(mode, factor):
+@pytest.mark.parametrize(("mode", "within"), [("mean", 0.03), ("binomial", 0.03), ("sum", 0.03), ("max", 0.05)])
+def test_noise_of_binned_pixels_is_one_code(mode, within, factor):
     rng = np.random.default_rng(1)
     light = rng.poisson(200, (1, 1, 1, 800, 800)) + rng.normal(0, 1.6, (1, 1, 1, 800, 800))
     frames = np.rint(100 + 2.17 * light).astype(np.uint16)
@@ -288,14 +288,27 @@ def test_noise_of_binned_pixels_is_one_code(mode, factor):
     got = run([*lane, "quantise=true", "quantise.gain=2.17", "quantise.offset=100"], frames)
     # Cells at the border have fewer pixels.
     inner = got.arrays["0"][..., 2:-2, 2:-2]
-    assert math.isclose(inner.std(), math.sqrt(1 + 1 / 12), rel_tol=0.03)
+    assert math.isclose(inner.std(), math.sqrt(1 + 1 / 12), rel_tol=within)
 
 
-def test_weighted_means_pool_fewer_pixels_than_they_see():
-    pooled = {(f, mode): plan_cells((9, 9), f, mode).pooled for f in (1, 2, 4) for mode in ("mean", "binomial", "sum")}
-    assert [pooled[f, "mean"] for f in (1, 2, 4)] == [pooled[f, "sum"] for f in (1, 2, 4)] == [1, 4, 16]
-    # (8² / 20)² and (64² / 580)².
-    assert np.allclose([pooled[f, "binomial"] for f in (1, 2, 4)], [1, 3.2**2, (4096 / 580) ** 2])
+def test_what_noise_a_cell_has_by_hand():
+    noise = {(f, mode): plan_cells((9, 9), f, mode).noise for f in FACTORS for mode in MODES}
+    assert all(noise[1, mode] == (1, 1) for mode in MODES)
+    for f in FACTORS[1:]:
+        # As many electrons as f² pixels have, with the read noise of so many; a mean divides them.
+        assert noise[f, "mean"] == (1 / f**2, f)
+        assert noise[f, "sum"] == (1, f)
+    # Weighted means pool fewer pixels than they see: (8² / 20)² and (64² / 580)².
+    assert np.allclose([noise[f, "binomial"] for f in (2, 4)], [(1 / p**2, p) for p in (3.2, 4096 / 580)])
+
+
+@pytest.mark.parametrize("factor", FACTORS)
+def test_the_largest_of_a_cell_varies_as_much_as_it_says(factor):
+    largest = np.random.default_rng(0).normal(size=(200_000, factor**2)).max(axis=1)
+    gain, read_noise = plan_cells((9, 9), factor, "max").noise
+    assert math.isclose(largest.var(), gain, rel_tol=0.02)
+    # Noise that is all of reading: gain · read noise is the standard deviation.
+    assert math.isclose(largest.std(), gain * read_noise, rel_tol=0.01)
 
 
 def test_an_offset_above_the_pedestal_is_refused():

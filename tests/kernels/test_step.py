@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from octostream.kernels.binning import CellNoise
 from octostream.kernels.step import Setting, part_size
 from octostream.stream.errors import RecipeError
 from octostream.stream.model import Plan, Product, block_limit
 
 PLAN = Plan((7, 1, 12, 64, 64), rate_hz=12.0)
 LEVELS = (Product("0", "tczyx", (7, 1, 12, 32, 32), "uint16", 2), Product("1", "tczyx", (7, 1, 12, 16, 16), "u2", 4))
-SETTING = Setting(PLAN, LEVELS, 100)
+SETTING = Setting(PLAN, LEVELS, 100, CellNoise(0.25, 2))
 
 
 def test_a_level_is_found_by_the_size_of_its_pixels():
