@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels.lane import Lane, plan_lane
+from ..kernels.lane_report import lane_report
 from ..kernels.maps import digest
 from ..kernels.parameters import MapReference
 from ..kernels.recipe import Recipe
@@ -26,6 +27,8 @@ FRAMES: Final = 16
 _MOVIE: Final = 1_000_000
 #: Steps that look at the raw frame; the others look at level 0.
 _RAW: Final = ("histogram", "focus", "hot_test")
+#: What a series keeps of a pixel and changes with every image, bytes: two sums; a maximum, a minimum and a sum.
+_KEPT: Final = {"moments": 8 + 8, "time_projections": 2 + 2 + 8}
 #: Why a step takes more than twice what memory alone would.
 _WHY: Final[dict[str, str]] = {
     "lane, numbers, bin 2": "computes: sums over cells, statistics, rounding, projections and levels in turn",
@@ -36,8 +39,6 @@ _WHY: Final[dict[str, str]] = {
     "drift": "four Fourier transforms take two thirds of it",
     "baseline": "reads the 70 points of each pixel, 140 bytes where the image has 2",
     "events": "everything changes: the search for the highest takes 40 % of it, following 35 %",
-    "moments": "reads and writes its sums, too: 34 bytes a pixel where the image has 2",
-    "time_projections": "reads and writes what it keeps, too: 26 bytes a pixel where the image has 2",
 }
 
 
@@ -88,15 +89,13 @@ def _lane(
         at = next(turn)
         lane.add(at, frames[at])
 
-    maps_bytes = sum(array.nbytes for key, array in maps.items() if key.endswith("gain"))
-    moved = _moved([frames[0].nbytes + maps_bytes], planned.products, frames)
-    return KernelCase(name, 1, moved, ours, rivals or {}, _WHY.get(name, ""))
+    return KernelCase(name, 1, lane_report(planned).moved_bytes, ours, rivals or {}, _WHY.get(name, ""))
 
 
-def _moved(read: list[int], written: tuple[Product, ...], frames: NDArray[np.uint16]) -> int:
+def _moved(read: int, written: tuple[Product, ...], frames: NDArray[np.uint16]) -> int:
     # A product of a whole stack is a plane that is read and written with every frame.
     per_frame = (int(np.prod(p.shape)) // (len(frames) if "z" in p.axes else 1) for p in written)
-    return sum(read) + sum(2 * n * np.dtype(p.dtype).itemsize for n, p in zip(per_frame, written, strict=True))
+    return read + sum(2 * n * np.dtype(p.dtype).itemsize for n, p in zip(per_frame, written, strict=True))
 
 
 def _step(name: str, frames: NDArray[np.uint16]) -> KernelCase:
@@ -137,7 +136,7 @@ def _block(name: str, planned: Planned, plan: Plan, frames: NDArray[np.uint16], 
         reducer.finish(dict(arrays), present)
 
     looked = frames if name in _RAW else level0
-    moved = _moved([looked[0].nbytes], planned.products, frames) * len(frames)
+    moved = _moved(looked[0].nbytes, planned.products, frames) * len(frames)
     rivals = step_rivals(name, frames, {**arrays, **changed})
     return KernelCase(name, len(frames), moved, ours, rivals, _WHY.get(name, ""), restore)
 
@@ -154,5 +153,6 @@ def _series(name: str, planned: Planned, plan: Plan, frames: NDArray[np.uint16],
         for image in movie:
             series.take(next(t), image, present, out)
 
-    moved = (images[0].nbytes + sum(2 * a.nbytes for a in out.values())) * len(movie)
+    kept = 2 * _KEPT.get(name, 0) * images[0].size
+    moved = (images[0].nbytes + kept + sum(2 * a.nbytes for a in out.values())) * len(movie)
     return KernelCase(name, len(movie), moved, ours, step_rivals(name, frames, arrays), _WHY.get(name, ""))

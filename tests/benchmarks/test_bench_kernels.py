@@ -70,6 +70,26 @@ def test_codes_are_those_of_binned_pixels(monkeypatch):
     assert told == [1 / 4]
 
 
+@pytest.mark.parametrize(
+    ("name", "bytes_a_pixel"),
+    [
+        # The image, and what is kept, read and written: two sums of 8 bytes; 2, 2 and 8 of maximum, minimum and sum.
+        ("moments", 2 + 2 * 16),
+        ("time_projections", 2 + 2 * 12),
+        # The raw frame; for every 4 pixels one of level 0 and one of the maximum over z. There are no further levels.
+        ("lane, numbers, bin 2", 2 + 2 * 2 * (2 / 4)),
+        # And a gain of 2 bytes a pixel, and an addend of 2 a cell.
+        ("lane, maps, bin 2", 2 + 2 * 2 * (2 / 4) + 2 + 2 / 4),
+    ],
+)
+def test_the_floor_counts_all_that_has_to_move(name, bytes_a_pixel):
+    frames = np.random.default_rng(0).poisson(300, (4, 512, 512)).astype(np.uint16)
+    (case,) = kernel_cases(frames, name)
+    pixels = frames[0].size if name.startswith("lane") else frames[0].size / 4**2
+    # The projections along y and x are lines.
+    assert case.moved_bytes / case.frames / pixels == pytest.approx(bytes_a_pixel, rel=0.01)
+
+
 def test_only_some():
     frames = np.zeros((4, 32, 32), np.uint16)
     assert [case.name for case in kernel_cases(frames, "lane, maps")] == ["lane, maps, bin 2"]
