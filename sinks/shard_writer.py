@@ -40,7 +40,7 @@ def encoding_bytes(plan: Plan, product: Product, part: Sequence[int]) -> int:
 
 
 class ShardWriter:
-    """Writes the shards of one product, for one thread.
+    """Writes the shards of one product, from any threads.
 
     A shard is its chunks one after another and then their index (Zarr v3, ``sharding_indexed``). The chunks are encoded
     in memory, some at a time, and written past the page cache while the next are encoded. So encoding takes little
@@ -57,8 +57,9 @@ class ShardWriter:
     def __init__(self, plan: Plan, product: Product, shared: ts.Context) -> None:
         self._shard, self._chunk = cut(plan, product)
         self._grid = _grid(self._shard, self._chunk)
-        self._chunks = _in_memory(shard_metadata(plan, product), shared, sparse=product.sparse)
-        self._index = _in_memory(index_metadata(math.prod(self._grid)), shared, sparse=False)
+        self._metadata = shard_metadata(plan, product)
+        self._sparse = product.sparse
+        self._shared = shared
 
     def write(self, file: Path, part: NDArray[Any]) -> int:
         """Put a shard in place, durable at return but for the names of folders above its own.
@@ -89,28 +90,30 @@ class ShardWriter:
             for at, encoded in self._encoded(part):
                 index[at] = made.nbytes, len(encoded)
                 made.append(encoded)
-            self._index.write(index.reshape(-1, 2)).result()
-            made.append(_take(self._index, "c/0/0"))
+            made.append(self._encoded_index(index.reshape(-1, 2)))
             made.sync()
             return made.nbytes
 
     def _encoded(self, part: NDArray[Any]) -> Iterator[tuple[tuple[int, ...], bytes]]:
         """Give the chunks of a part that are not left out, encoded, by their place among the shard's chunks."""
+        chunks = _in_memory(self._metadata, self._shared, sparse=self._sparse)  # this call's own
         slabs = _slabs(self._shard, self._chunk, part.shape, part.dtype)
-        ahead = self._encode(part, slabs[0])
+        ahead = _encode(chunks, part, slabs[0])
         try:
             for slab, following in zip(slabs, [*slabs[1:], None], strict=True):
                 ahead.result()
                 if following:
-                    ahead = self._encode(part, following)
+                    ahead = _encode(chunks, part, following)
                 for at in self._places(slab):
-                    if encoded := _take(self._chunks, "/".join(map(str, ("c", *at)))):
+                    if encoded := _take(chunks, "/".join(map(str, ("c", *at)))):
                         yield at, encoded
         finally:
             ahead.exception()  # the part is the caller's again when this is over
 
-    def _encode(self, part: NDArray[Any], slab: tuple[slice, ...]) -> ts.Future[None]:
-        return self._chunks[slab].write(part[slab], can_reference_source_data_indefinitely=True).commit
+    def _encoded_index(self, index: NDArray[np.uint64]) -> bytes:
+        encoder = _in_memory(index_metadata(len(index)), self._shared, sparse=False)
+        encoder.write(index).result()
+        return _take(encoder, "c/0/0")
 
     def _places(self, slab: tuple[slice, ...]) -> Iterator[tuple[int, ...]]:
         return grid(*(range(s.start // n, -(-s.stop // n)) for s, n in zip(slab, self._chunk, strict=True)))
@@ -140,6 +143,10 @@ def _in_memory(metadata: Mapping[str, Any], shared: ts.Context, *, sparse: bool)
         "store_data_equal_to_fill_value": not sparse,
     }
     return ts.open(spec, context=shared, open=True, assume_metadata=True).result()
+
+
+def _encode(chunks: ts.TensorStore, part: NDArray[Any], slab: tuple[slice, ...]) -> ts.Future[None]:
+    return chunks[slab].write(part[slab], can_reference_source_data_indefinitely=True).commit
 
 
 def _take(array: ts.TensorStore, key: str) -> bytes:

@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,18 @@ def test_zarr_python_reads_it(case, tmp_path):
     ShardWriter(plan, product, context(2)).write(file, part)
     (tmp_path / "zarr.json").write_bytes(json_bytes(array_metadata(plan, product, plan.shape)))
     np.testing.assert_array_equal(zarr.open_array(tmp_path, mode="r")[...], part)
+
+
+def test_many_threads_write_their_shards_with_one_writer(case, tmp_path):
+    plan, product, part, _ = case
+    writer = ShardWriter(plan, product, context(2))
+    files = [tmp_path / str(n) / "shard" for n in range(12)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda n: writer.write(files[n], part + n), range(12)))
+    for n, file in enumerate(files):
+        alone = tmp_path / "alone"
+        ShardWriter(plan, product, context(2)).write(alone, part + n)
+        assert file.read_bytes() == alone.read_bytes()
 
 
 @pytest.mark.parametrize("failing", ["open", "pwrite", "ftruncate", "fsync", "replace"])
