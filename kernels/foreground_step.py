@@ -144,7 +144,6 @@ def _clear(level: Any, background: Any, side: int) -> None:
 
 
 def _plan(parameters: Foreground, setting: Setting) -> Planned:
-    setting.whole_stacks("foreground")
     plan, level0 = setting.plan, setting.levels[0]
     parameters = replace(parameters, z_step=parameters.z_step or _z_step(plan, level0))
     labels = Product(

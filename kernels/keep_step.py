@@ -77,7 +77,6 @@ class KeepReducer:
 
 
 def _plan(parameters: Keep, setting: Setting) -> Planned:
-    setting.whole_stacks("keep")
     if not any(product.path.startswith("projections/") for product in setting.products):
         what = "keep leaves only projections of the stacks that it skips, and the recipe makes none"
         raise RecipeError(what, "add the step projections, or leave keep out")

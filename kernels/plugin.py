@@ -144,7 +144,6 @@ def stack_step(
     """
 
     def plan(told: Parameters, setting: Setting) -> Planned:
-        setting.whole_stacks(name)
         level, guarded, more = _level0(name, setting), _guarded(name, function, told), _more(told)
         size = level.shape[2:] if shape is None else tuple(map(int, shape(level.shape[2:], *more)))
         if len(size) != 3 or min(size) < 1:
@@ -193,7 +192,6 @@ def table_step(
     table = Table(name, (_FIRST, *columns), summary)
 
     def plan(told: Parameters, setting: Setting) -> Planned:
-        setting.whole_stacks(name)
         _level0(name, setting)
         guarded = _guarded(name, function, told)
         return Planned((), (table,), lambda: RowsReducer(guarded, table, setting.plan))

@@ -141,6 +141,8 @@ def _after(setting: Setting, name: str, step: Planned) -> Setting:
 def _planned(step: Step, told: Parameters, setting: Setting) -> Planned:
     if step.plan is None:
         return Planned()
+    if step.whole_stacks:
+        setting.whole_stacks(step.name)
     try:
         return step.plan(told, setting)
     except RecipeError:

@@ -271,7 +271,8 @@ class Step:
         Makes it ready for a run, from an instance of ``parameters`` and a `Setting`; raises RecipeError where it cannot
         be. None for the steps that the one pass over the raw frame does.
     whole_stacks : bool
-        Whether it can only be planned where no stack is split; see `Setting.whole_stacks`.
+        Whether every stack has to lie whole in a block: such blocks are made where they can be, and it is planned only
+        there.
     """
 
     name: str

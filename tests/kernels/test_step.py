@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
 from octostream.kernels.binning import CellNoise
-from octostream.kernels.step import Setting, part_size
+from octostream.kernels.plugin import NoParameters
+from octostream.kernels.recipe import Recipe
+from octostream.kernels.reduction import plan_reduction
+from octostream.kernels.step import Planned, Setting, Step, part_size
 from octostream.stream.errors import RecipeError
 from octostream.stream.model import Plan, Product, block_limit
 
 PLAN = Plan((7, 1, 12, 64, 64), rate_hz=12.0)
 LEVELS = (Product("0", "tczyx", (7, 1, 12, 32, 32), "uint16", 2), Product("1", "tczyx", (7, 1, 12, 16, 16), "u2", 4))
 SETTING = Setting(PLAN, LEVELS, 100, CellNoise(0.25, 2))
+
+
+@pytest.mark.parametrize("needs", [False, True])
+def test_a_step_that_needs_whole_stacks_has_only_to_say_so(needs):
+    step = Step("probe", "stack", "a probe", NoParameters, lambda told, setting: Planned(), whole_stacks=needs)
+    split, recipe = replace(PLAN, shape=(7, 1, 13, 64, 64)), Recipe.load("lightsheet")
+    with pytest.raises(RecipeError, match="probe needs whole stacks") if needs else nullcontext():
+        plan_reduction(recipe, split, extra=[(step, NoParameters())])
+    plan_reduction(recipe, replace(split, whole_stacks=True), extra=[(step, NoParameters())])
 
 
 def test_a_level_is_found_by_the_size_of_its_pixels():
