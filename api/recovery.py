@@ -86,9 +86,9 @@ def _derive(store: Path) -> Derived:
 
 
 def _nowhere(keeper: StoreKeeper, store: Path) -> Derived:
-    """Give the tables of which there are rows in no block and in no earlier seal: nobody can make them here."""
+    """Give the tables of which no block and no earlier seal tells: nobody can make them here."""
     recorded = keeper.recorded(())
-    without = [t for t in keeper.tables if recorded.blocks and not recorded.counts[t.name]]
+    without = [t for t in keeper.tables if recorded.blocks and t.name not in recorded.tables]
     return {table.name: None for table in without if not columns_from(store, table, DERIVED)}
 
 

@@ -23,6 +23,8 @@ class Recorded:
         That are durable.
     counts : mapping of str to int
         Rows of every table of the run.
+    tables : frozenset of str
+        Those that some block told of, were it without a row: their step was at work, and may have found nothing.
     rows : mapping
         Rows of the tables that were asked for, by table and column, in the order of a sealed store; without columns
         that no block has, or not every block that has rows.
@@ -30,6 +32,7 @@ class Recorded:
 
     blocks: Ranges
     counts: Mapping[str, int]
+    tables: frozenset[str]
     rows: Mapping[str, Rows]
 
 
@@ -47,16 +50,18 @@ def recorded(tables: Sequence[Table], wanted: Container[str], commits: Iterable[
     """
     blocks: list[int] = []
     counts = {table.name: 0 for table in tables}
+    there: set[str] = set()
     parts: dict[str, list[Rows]] = {table.name: [] for table in tables if table.name in wanted}
     for commit in commits:
         blocks.append(commit.block)
         for name in counts.keys() & commit.tables.keys():
+            there.add(name)
             rows = commit.tables[name]
             counts[name] += len(rows.get("frame", ()))
             if name in parts and rows:
                 parts[name].append(in_order(rows))
     rows = {table.name: _joined(table, parts[table.name]) for table in tables if table.name in parts}
-    return Recorded(Ranges.of(blocks), counts, rows)
+    return Recorded(Ranges.of(blocks), counts, frozenset(there), rows)
 
 
 def _joined(table: Table, parts: Sequence[Rows]) -> Rows:

@@ -132,6 +132,19 @@ def test_a_killed_run_whose_step_is_gone_is_recovered_and_says_what_lacks(run, m
         assert told(run) == ["registered/0", "tables/focus_trend"], "rows of an earlier seal stay"
 
 
+def test_a_table_that_is_rightly_empty_lacks_nothing_though_its_step_is_gone(tmp_path, monkeypatch):
+    def gone(_):
+        raise RecipeError("there is no step 'mine'", "install its package")
+
+    run = Recorded(tmp_path, (2, 1, 2, 16, 20), 4.0, ["pyramid.until=4", "hot_test=true", "drift=true"])
+    for number in range(len(run.plan.blocks)):
+        run.commit(number)
+    assert {len(commit.tables["hot_pixels"]["frame"]) for commit in intact_commits(run.store)} == {0}
+    monkeypatch.setattr("octostream.api.recovery.reduction_without_maps", gone)
+    assert recover_store(run.store, lambda done, total: None).status == "complete"
+    assert (told(run), length(run, "hot_pixels")) == (["tables/drift"], 0)
+
+
 def test_a_run_that_is_opened_again_forgets_what_failed(run, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Follower, "take", broken)

@@ -252,5 +252,6 @@ def test_rows_of_the_records_keep_every_bit():
     commits = [replace(c, tables={"t": {n: np.array(v, np.int64) for n, v in c.tables["t"].items()}}) for c in commits]
     found = recorded([table], {"t"}, commits)
     assert (found.blocks, found.counts) == (Ranges.of([0, 1]), {"t": 2})
+    assert found.tables == {"t"}
     assert found.rows["t"]["ns"].tolist() == [2**62, 2**62 + 1]
     assert found.rows["t"]["frame"].dtype == np.uint64
