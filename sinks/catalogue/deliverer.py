@@ -72,7 +72,7 @@ class Deliverer:
     chance : random.Random
         Of the pauses.
     delivered : callable
-        Called with each intent that ICAT has; it must return at once.
+        Called with each intent that ICAT has, before it is struck off and perhaps more than once; it must not wait.
     """
 
     outbox: Outbox
@@ -145,9 +145,9 @@ class Deliverer:
 
     def _settle(self, entry: Entry, registered: Registered | None) -> None:
         self._weather.answered()
+        self.delivered(entry.intent)
         self.outbox.delivered(entry, registered)
         log.info("told the catalogue", run=entry.intent.facts.run, what=entry.intent.kind)
-        self.delivered(entry.intent)
 
     def _failed(self, entry: Entry, failure: Failure) -> None:
         run = entry.intent.facts.run

@@ -29,7 +29,7 @@ KEEP_S = 60.0
 LIST_SHARE = 100
 #: When the owners of the data of a run are set: when it is there, and when it is over.
 OWNED_AT = ("opened", "sealed", "failed")
-#: Owner commands that are under way when the service ends have so long, seconds.
+#: Owner commands that wait or are under way when the service ends have so long, seconds.
 OWNERS_S = 2.0
 #: Pause after a failure of the disk, seconds.
 DISK_S = 2.0
@@ -57,9 +57,8 @@ class Delivery:
         self._outbox = Outbox(path)
         self._investigations = Investigations(path)
         self._connection = Connection(settings, credentials)
+        self._settings, self._credentials = settings, credentials
         self._owners: Owners | None = None
-        if settings.owner_command:
-            self._owners = Owners(settings, Connection(settings, credentials), OwnerNotes(path))
         self._deliverer = Deliverer(self._outbox, self._connection, settings, delivered=self._delivered)
         self._stopping = threading.Event()
         self._keep_at = 0.0
@@ -82,6 +81,7 @@ class Delivery:
         try:
             if self._alone():
                 self._outbox.release()
+                self._owners = self._new_owners()
             while not self._stopping.is_set():
                 try:
                     if self._keep() and not connected:
@@ -101,7 +101,13 @@ class Delivery:
 
     def _delivered(self, intent: Intent) -> None:
         if self._owners is not None and intent.kind in OWNED_AT:
-            self._owners.look_after(intent.facts)
+            self._owners.look_after(intent.facts.run)
+
+    def _new_owners(self) -> Owners | None:
+        if not self._settings.owner_command:
+            return None
+        connection = Connection(self._settings, self._credentials)
+        return Owners(self._settings, connection, OwnerNotes(self._path), self._outbox.facts)
 
     def _turn(self) -> None:
         version = self._outbox.version()

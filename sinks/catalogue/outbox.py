@@ -127,9 +127,9 @@ def write_end(execute: Execute, report: RunReport, now_ns: int) -> None:
 
 
 def _heard(execute: Execute, run: str) -> RunFacts | None:
-    """Give what the catalogue is told, or is to be told, of a run."""
     known = execute(
-        "SELECT facts FROM outbox WHERE run = ? UNION ALL SELECT facts FROM registered WHERE run = ? LIMIT 1",
+        "SELECT facts, seq FROM outbox WHERE run = ? UNION ALL SELECT facts, 0 FROM registered WHERE run = ?"
+        " ORDER BY 2 DESC LIMIT 1",
         (run, run),
     )
     return _facts(known[0][0]) if known else None
@@ -251,6 +251,10 @@ class Outbox:
             "read", "SELECT datasets, complete, at_ns, lag_s FROM registered WHERE run = ?", (run,)
         )
         return Registered(json.loads(rows[0][0]), bool(rows[0][1]), rows[0][2], rows[0][3]) if rows else None
+
+    def facts(self, run: str) -> RunFacts | None:
+        """Give the last that the catalogue was told, or is to be told, of a run; None for nothing."""
+        return _heard(lambda statement, values: self._database.run("read", statement, values), run)
 
     def registered_facts(self, run: str) -> RunFacts | None:
         """Give what the catalogue was last told of a run; None for nothing."""

@@ -1,16 +1,22 @@
-"""What went wrong when the data of runs were to be handed over, until it goes well."""
+"""Which runs' data are still to be handed over, and what went wrong when they were, until it goes well."""
 
 from __future__ import annotations
 
+import fcntl
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from ..durable import json_bytes, write_durably
 
+#: Noted of a run from when its data are to be handed over until they have been.
+NOT_RUN: Final = "owner_command has not been run yet"
+
 
 class OwnerNotes:
-    """Failures by run, in a small file beside the registry.
+    """What is to be said by run, in a small file beside the registry; several threads and processes may write it.
 
     Parameters
     ----------
@@ -22,16 +28,33 @@ class OwnerNotes:
         self._file = registry.parent / "owners.json"
 
     def read(self) -> Mapping[str, str]:
-        """Give what went wrong, by run."""
+        """Give what is noted, by run."""
         try:
             return {str(run): str(why) for run, why in json.loads(self._file.read_bytes()).items()}
         except (OSError, ValueError, AttributeError):  # none yet, or not what was written: it is only a hint
             return {}
 
+    def not_run(self) -> Sequence[str]:
+        """Give the runs whose command has not been run, oldest first."""
+        return [run for run, why in self.read().items() if why == NOT_RUN]
+
     def note(self, run: str, why: str) -> None:
-        """Note why a command failed; nothing for one that went well."""
-        notes = dict(self.read())
-        if notes.get(run, "") == why:
-            return
-        notes.pop(run, None)
-        write_durably(self._file, json_bytes({**notes, **({run: why} if why else {})}))
+        """Note why a command failed, or that it is to be run; nothing for one that went well.
+
+        Raises
+        ------
+        OSError
+            The disk fails; what was noted before stays.
+        """
+        with self._alone():
+            notes = dict(self.read())
+            if notes.get(run, "") == why:
+                return
+            notes.pop(run, None)
+            write_durably(self._file, json_bytes({**notes, **({run: why} if why else {})}))
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with self._file.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import queue
 import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import structlog
@@ -19,11 +18,9 @@ from .facts import RunFacts
 from .failures import judge
 from .lookup import Lookup
 from .owner_command import OwnerCommand, owner_command
-from .owner_notes import OwnerNotes
+from .owner_notes import NOT_RUN, OwnerNotes
 from .settings import PASSWORD_VARIABLE, USERNAME_VARIABLE, CatalogueSettings
 
-#: Runs that wait for their command; more are left to `octostream catalogue owners`.
-WAITING = 1000
 _LONGEST_WHY = 500
 
 log = structlog.get_logger()
@@ -82,45 +79,77 @@ def run_owner_command(command: OwnerCommand, timeout_s: float) -> str:
 class Owners:
     """Runs the command for one run after the other, in a thread and with a connection of its own.
 
+    That a command is to be run is noted on disk first: whatever ends the process meanwhile, the next life runs it.
+
     Parameters
     ----------
     settings : CatalogueSettings
     connection : Connection
         Nobody else's.
     notes : OwnerNotes
+    facts_of : callable
+        Gives the facts of a run as they are by now; None of one that is not there any more.
     """
 
-    def __init__(self, settings: CatalogueSettings, connection: Connection, notes: OwnerNotes) -> None:
+    def __init__(
+        self,
+        settings: CatalogueSettings,
+        connection: Connection,
+        notes: OwnerNotes,
+        facts_of: Callable[[str], RunFacts | None],
+    ) -> None:
         self._settings = settings
         self._connection = connection
         self._notes = notes
-        self._waiting: queue.Queue[RunFacts | None] = queue.Queue(WAITING)
+        self._facts_of = facts_of
+        self._changed = threading.Condition()
+        self._waiting = dict.fromkeys(notes.not_run())  # ids alone: as many as there are runs, at most
+        self._ending = False
         self._thread = threading.Thread(target=self._work, name="owners", daemon=True)
         self._thread.start()
 
-    def look_after(self, facts: RunFacts) -> None:
-        """Have the command run for a run soon; returns at once."""
-        try:
-            self._waiting.put_nowait(facts)
-        except queue.Full:
-            log.warning("too many runs wait for owner_command", run=facts.run, remedy="octostream catalogue owners RUN")
+    def look_after(self, run: str) -> None:
+        """Have the command run for a run soon, once for all that was asked meanwhile; does not wait for it."""
+        with self._changed:
+            self._note(run, NOT_RUN)
+            self._waiting[run] = None
+            self._changed.notify()
 
     def finish(self, timeout_s: float) -> None:
-        """Wait, at most so long, until what waits is done."""
-        with suppress(queue.Full):
-            self._waiting.put(None, timeout=timeout_s)
+        """Wait, at most so long, until what waits is done; the rest is left to the next life."""
+        with self._changed:
+            self._ending = True
+            self._changed.notify()
         self._thread.join(timeout_s)
 
     def _work(self) -> None:
-        while (facts := self._waiting.get()) is not None:
-            why = self._hand_over(facts)
+        while (run := self._next()) is not None:
+            why = self._hand_over(run)
             if why:
-                log.warning("the owners of a run's data are not as they should be", run=facts.run, why=why)
-            with suppress(OctostreamError, OSError):  # the log has it
-                self._notes.note(facts.run, why)
+                log.warning("the owners of a run's data are not as they should be", run=run, why=why)
+            with self._changed:
+                if run not in self._waiting:  # else it is to be run once more
+                    self._note(run, why)
 
-    def _hand_over(self, facts: RunFacts) -> str:
+    def _next(self) -> str | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._ending)
+            if not self._waiting:
+                return None
+            run = next(iter(self._waiting))
+            del self._waiting[run]
+            return run
+
+    def _note(self, run: str, why: str) -> None:
         try:
+            self._notes.note(run, why)
+        except (OctostreamError, OSError) as error:
+            log.warning("it cannot be noted how owner_command went", run=run, why=str(error))
+
+    def _hand_over(self, run: str) -> str:
+        try:
+            if (facts := self._facts_of(run)) is None:
+                return ""
             command = owner_command(self._settings.owner_command, facts, self._users(facts))
             return run_owner_command(command, self._settings.owner_s)
         except Exception as error:  # noqa: BLE001 - whatever happens is no reason to end

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from octostream.sinks.catalogue.delivery import Delivery
 from octostream.sinks.catalogue.intent import Intent
 from octostream.sinks.catalogue.lookup import Lookup
+from octostream.sinks.catalogue.outbox import Registered
 from octostream.sinks.catalogue.owner_command import owner_command
-from octostream.sinks.catalogue.owner_notes import OwnerNotes
+from octostream.sinks.catalogue.owner_notes import NOT_RUN, OwnerNotes
 from octostream.sinks.catalogue.owners import Owners, run_owner_command, users_of
 from octostream.sinks.catalogue.settings import PASSWORD_VARIABLE, USERNAME_VARIABLE, CatalogueSettings, Credentials
 from octostream.tests.icat_server.seed import FACILITY, PASSWORDS, PROPOSAL
@@ -108,9 +109,9 @@ def test_users_are_those_of_the_investigation_and_visit(connection, ready):
 def owners(settings, connection, tmp_path):
     made = []
 
-    def start(command, **changes):
-        told = settings.model_copy(update={"owner_command": command, **changes})
-        made.append(Owners(told, connection, OwnerNotes(tmp_path / "runs.sqlite")))
+    def start(command, runs=(FACTS,), **changes):
+        told, known = settings.model_copy(update={"owner_command": command, **changes}), {r.run: r for r in runs}
+        made.append(Owners(told, connection, OwnerNotes(tmp_path / "runs.sqlite"), known.get))
         return made[-1]
 
     yield start
@@ -121,16 +122,17 @@ def owners(settings, connection, tmp_path):
 def test_what_fails_is_noted_until_it_goes_well(owners, ready, recorder, tmp_path, icat_server):
     command, recorded = recorder
     notes = OwnerNotes(tmp_path / "runs.sqlite")
-    failing = owners((sys.executable, "-c", "raise SystemExit(4)", "{users}"))
-    failing.look_after(FACTS)
-    failing.look_after(facts_of(1, investigation=PROPOSAL, visit="9"))
+    elsewhere = facts_of(1, investigation=PROPOSAL, visit="9")
+    failing = owners((sys.executable, "-c", "raise SystemExit(4)", "{users}"), runs=(FACTS, elsewhere))
+    failing.look_after(FACTS.run)
+    failing.look_after(elsewhere.run)
     failing.finish(60)
     noted = notes.read()
     assert "ended with code 4" in noted[FACTS.run]
     assert "has no investigation" in noted[facts_of(1).run]
     icat_server.expire_sessions()
     working = owners((*command, "{users}", "{name}"))
-    working.look_after(FACTS)
+    working.look_after(FACTS.run)
     working.finish(60)
     assert recorded() == [[["alice", "run0"], []]]
     assert set(notes.read()) == {facts_of(1).run}
@@ -141,12 +143,12 @@ def test_a_disk_without_room_costs_the_command_of_one_run(owners, ready, recorde
     with monkeypatch.context() as full:
         full.setattr("octostream.sinks.catalogue.owners.tempfile.TemporaryFile", _no_room)
         working = owners((*command, "{users}", "{name}"))
-        working.look_after(FACTS)
+        working.look_after(FACTS.run)
         deadline = time.monotonic() + 20
-        while not OwnerNotes(tmp_path / "runs.sqlite").read() and time.monotonic() < deadline:
+        while NOT_RUN in OwnerNotes(tmp_path / "runs.sqlite").read().values() and time.monotonic() < deadline:
             threading.Event().wait(0.02)
     assert "No space left" in OwnerNotes(tmp_path / "runs.sqlite").read()[FACTS.run]
-    working.look_after(FACTS)
+    working.look_after(FACTS.run)
     working.finish(60)
     assert recorded() == [[["alice", "run0"], []]]
 
@@ -161,11 +163,80 @@ def test_whoever_asks_does_not_wait(owners, ready, tmp_path):
     waits = f"import os, threading\nwhile not os.path.exists({str(gate)!r}): threading.Event().wait(0.01)"
     slow = owners((sys.executable, "-c", waits), owner_s=60.0)
     for _ in range(3):
-        slow.look_after(FACTS)
+        slow.look_after(FACTS.run)
     assert threading.active_count() > 1
     gate.touch()
     slow.finish(60)
     assert OwnerNotes(tmp_path / "runs.sqlite").read() == {}
+
+
+def gated(gate, *command):
+    """Give a template of a command that makes a file, waits for another, and then does what another command does."""
+    begun = f"import os, sys, threading\nopen({str(gate) + '.begun'!r}, 'w')\n"
+    waits = f"{begun}while not os.path.exists({str(gate)!r}): threading.Event().wait(0.01)\n"
+    return (command[0], "-c", waits + command[2], *command[3:])
+
+
+def _await(file):
+    deadline = time.monotonic() + 60
+    while not file.exists() and time.monotonic() < deadline:
+        threading.Event().wait(0.01)
+
+
+def test_what_was_not_run_is_noted_and_run_in_the_next_life(owners, ready, recorder, tmp_path):
+    command, recorded = recorder
+    gate, notes = tmp_path / "gate", OwnerNotes(tmp_path / "runs.sqlite")
+    runs = [facts_of(n, investigation=PROPOSAL, visit="1") for n in range(3)]
+    notes.note("failed", "code 4")
+    killed = owners((*gated(gate, *command), "{run}"), runs, owner_s=60.0)
+    for facts in runs:
+        killed.look_after(facts.run)
+    assert notes.read() == {facts.run: NOT_RUN for facts in runs} | {"failed": "code 4"}
+    _await(tmp_path / "gate.begun")
+    killed.finish(0)
+    killed._waiting.clear()
+    following = owners((*command, "{run}"), runs[1:])
+    gate.touch()
+    for one in (killed, following):
+        one.finish(60)
+    assert {run for (run,), _ in recorded()} == {facts.run for facts in runs}
+    assert notes.read() == {"failed": "code 4"}, "that waits for a person"
+
+
+def test_what_is_asked_for_again_meanwhile_is_done_once_more(owners, ready, recorder, tmp_path):
+    command, recorded = recorder
+    gate, notes = tmp_path / "gate", OwnerNotes(tmp_path / "runs.sqlite")
+    one = owners((*gated(gate, *command), "{run}"), owner_s=60.0)
+    one.look_after(FACTS.run)
+    _await(tmp_path / "gate.begun")
+    for _ in range(3):
+        one.look_after(FACTS.run)
+    gate.touch()
+    one.finish(60)
+    assert recorded() == [[[FACTS.run], []]] * 2
+    assert notes.read() == {}
+
+
+def test_the_service_runs_what_an_earlier_life_did_not_come_to(outbox, ready, settings, recorder, tmp_path):
+    command, recorded = recorder
+    notes = OwnerNotes(tmp_path / "runs.sqlite")
+    outbox.write([Intent("opened", FACTS)], 1)
+    outbox.delivered(outbox.claim(1, 1), Registered({"reduced": 1}, complete=False, at_ns=1))
+    for run in ("removed meanwhile", FACTS.run):
+        notes.note(run, NOT_RUN)
+    told = settings.model_copy(update={"owner_command": (*command, "{run}"), "timeout_s": 20.0})
+    delivery = Delivery(tmp_path / "runs.sqlite", told, Credentials("ingester", PASSWORDS["ingester"]))
+    running = threading.Thread(target=delivery.run)
+    running.start()
+    try:
+        deadline = time.monotonic() + 60
+        while notes.read() and time.monotonic() < deadline:
+            threading.Event().wait(0.02)
+    finally:
+        delivery.stop()
+        running.join(60)
+    assert recorded() == [[[FACTS.run], []]]
+    assert notes.read() == {}
 
 
 def test_the_service_hands_over_when_a_run_is_there_and_when_it_is_over(outbox, ready, settings, recorder, tmp_path):
