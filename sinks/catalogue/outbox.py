@@ -58,7 +58,7 @@ class Registered:
     complete : bool
         Whether they are complete there.
     at_ns : int
-        Wall clock of the last success.
+        Wall clock of the last success; of a run that is complete, when it became so.
     lag_s : float or None
         From the last frame to completeness, seconds; None where the run is not complete.
     """
@@ -202,15 +202,23 @@ class Outbox:
         )
 
     def delivered(self, entry: Entry, registered: Registered | None) -> None:
-        """Strike an entry off, and remember what the catalogue has now; None: nothing any more."""
+        """Strike an entry off, and remember what the catalogue has now; None: nothing any more.
+
+        When a run became complete stays, however often it is told again: it keeps its row, time and lag.
+        """
         run = entry.intent.facts.run
+        still_complete = registered is not None and registered.complete
         with self._database.change("strike an entry off") as execute:
             execute("DELETE FROM outbox WHERE seq = ?", (entry.seq,))
-            execute("DELETE FROM registered WHERE run = ?", (run,))
+            execute("DELETE FROM registered WHERE run = ? AND NOT (complete AND ?)", (run, still_complete))
             if registered is not None:
                 facts, datasets = json.dumps(entry.intent.facts.to_json()), json.dumps(dict(registered.datasets))
                 row = (run, facts, datasets, registered.complete, registered.at_ns, registered.lag_s)
-                execute("INSERT INTO registered VALUES (?, ?, ?, ?, ?, ?)", row)
+                execute(
+                    "INSERT INTO registered VALUES (?, ?, ?, ?, ?, ?)"
+                    " ON CONFLICT (run) DO UPDATE SET facts = excluded.facts, datasets = excluded.datasets",
+                    row,
+                )
 
     def again(self, entry: Entry, due_ns: int, reason: str, *, counts: bool = True) -> None:
         """Try an entry again, not before a time; ``counts`` tells whether the last try says anything about it."""

@@ -108,9 +108,16 @@ def test_only_lags_that_are_new_are_given(outbox, reader):
     outbox.delivered(outbox.claim(0, LEASE), Registered({}, complete=False, at_ns=8))
     assert reader.lags(5) == [0.1, 0.2]
     assert reader.pending().told[1] == 8
-    outbox.write([Intent("sealed", facts_of(0))], 1)
-    outbox.delivered(outbox.claim(0, LEASE), Registered({}, complete=True, at_ns=9, lag_s=0.5))
+    for n, lag_s in ((0, 3600.0), (3, 0.5)):  # one that was complete is told again; one becomes complete
+        outbox.write([Intent("sealed", facts_of(n))], 1)
+        outbox.delivered(outbox.claim(0, LEASE), Registered({"reduced": 5}, complete=True, at_ns=9, lag_s=lag_s))
     assert reader.lags(8) == [0.5]
+    told = reader.standings({facts_of(0).run: "inv"})[facts_of(0).run]
+    assert (told.lag_s, told.datasets) == (0.0, {"reduced": 5})
+    for kind in ("grown", "sealed"):  # one that was complete is taken up again
+        outbox.write([Intent(kind, facts_of(1))], 1)
+        outbox.delivered(outbox.claim(0, LEASE), Registered({}, kind == "sealed", at_ns=10, lag_s=0.7))
+    assert reader.lags(9) == [0.7]
     assert reader.registered() == 4
 
 
