@@ -45,7 +45,7 @@ def given_metadata(arguments: Iterable[str]) -> dict[str, str | float | int | bo
 
 
 def _is_broken(text: str) -> bool:
-    """Tell whether a command line had bytes that are no characters."""
+    """Tell whether a command line had bytes that are no characters, or a file half of one, as JSON can."""
     return any("\ud800" <= character <= "\udfff" for character in text)
 
 
@@ -68,11 +68,15 @@ def _read(name: str) -> dict[str, Any]:
 
 def _scalar(file: str, key: str, value: Any) -> str | float | int | bool:
     """Give a value that a run can carry: a list of numbers or words, as people write it in a line."""
+    if _is_broken(key):
+        raise UsageError(f"metadata file {file!r}: the key {key!a} is no text", "correct it there")
     if isinstance(value, list) and value and all(_is_carried(v) for v in value):
         return ", ".join(str(v) for v in value)
     if _is_carried(value):
         return value
     shown = value if isinstance(value, int | float) else type(value).__name__
+    if isinstance(value, str):
+        shown = f"{value[:60]!a}, which is no text"
     what = f"metadata file {file!r}: {key!r} is {shown}"
     raise UsageError(what, "give text, a number, true or false, or a list of these")
 
@@ -81,4 +85,6 @@ def _is_carried(value: Any) -> TypeGuard[str | float | int | bool]:
     """Tell whether a message can carry it."""
     if isinstance(value, float):
         return math.isfinite(value)
-    return isinstance(value, str) or (isinstance(value, int) and abs(value) < MAX_WHOLE)
+    if isinstance(value, str):
+        return not _is_broken(value)
+    return isinstance(value, int) and abs(value) < MAX_WHOLE

@@ -54,6 +54,9 @@ def test_fields_and_files_come_together_and_later_ones_win(tmp_path):
         ("f.toml", "a = -inf", "'a' is -inf"),
         ("f.toml", "a = [1, nan]", "'a' is list"),
         ("f.json", '{"a": 9223372036854775808}', "'a' is 9223372036854775808"),
+        ("f.json", r'{"a": "fish \ud800"}', r"'a' is 'fish \ud800', which is no text"),
+        ("f.json", r'{"a": ["fish", "\udfff"]}', "'a' is list"),
+        ("f.json", r'{"a\ud800": "fish"}', r"the key 'a\ud800' is no text"),
     ],
 )
 def test_what_is_neither_is_refused_in_one_line_that_names_it(tmp_path, monkeypatch, argument, content, said):
