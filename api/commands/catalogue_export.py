@@ -36,7 +36,10 @@ def command(
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Write datasets, parameters, files and jobs of runs as icatdata XML, which python-icat's icatingest reads."""
+    """Write datasets, parameters, files and jobs of runs as icatdata XML, which python-icat's icatingest reads.
+
+    Exit 1 where nothing is known of a run any more: it is left out, and named.
+    """
     require_icat()
     from ...sinks.catalogue.export import Exported, icatdata  # late: status and retry work without python-icat
     from ...sinks.catalogue.inventory import take_inventory
@@ -48,21 +51,25 @@ def command(
     techniques = Techniques(settings.techniques, settings.technique)
     with open_files(settings) as files, closing(FactsOfStores(files.data, techniques)) as stores:
         exported: list[Exported] = []
+        unknown: list[str] = []
         for report in _reports(files, runs or []):
-            told = files.outbox.registered_facts(report.id)
-            facts = told.at(report) if told else stores.of(report)
-            if facts is None:
-                raise OctostreamError(f"run {report.id} has no store any more", "name the runs that have one")
-            exported.append(Exported(facts, report.status, take_inventory(Path(facts.store))))
+            told = files.outbox.facts(report.id)
+            if facts := told.at(report) if told else stores.of(report):
+                exported.append(Exported(facts, report.status, take_inventory(Path(facts.store))))
+            else:
+                unknown.append(report.id)
     kinds = [kind for template in techniques.templates() for kind in kinds_of(template)] if with_types else None
     pieces = icatdata(where, exported, kinds)
     if out is None:
         for piece in pieces:
             sys.stdout.buffer.write(piece)
-        return
-    _write(out, pieces)
+    else:
+        _write(out, pieces)
     if as_json:
-        say_json({"file": str(out), "runs": [run.facts.run for run in exported]})
+        say_json({"file": str(out), "runs": [run.facts.run for run in exported], "left_out": unknown})
+    if unknown:
+        what = f"left out, for the catalogue was never told of them and their stores are gone: {', '.join(unknown)}"
+        raise OctostreamError(what, "all others are written")
 
 
 def _reports(files: CatalogueFiles, runs: list[str]) -> Iterator[RunReport]:
@@ -85,7 +92,11 @@ def _reports(files: CatalogueFiles, runs: list[str]) -> Iterator[RunReport]:
 def _write(out: Path, pieces: Iterator[bytes]) -> None:
     try:
         with out.open("xb") as file:
-            file.writelines(pieces)
+            try:
+                file.writelines(pieces)
+            except BaseException:  # half a file would be in the way of the next try
+                out.unlink(missing_ok=True)
+                raise
     except FileExistsError:
         raise UsageError(f"{out} exists", "nothing is overwritten: give another name") from None
     except OSError as error:

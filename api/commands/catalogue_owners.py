@@ -62,11 +62,9 @@ def command(
 def _facts(files: CatalogueFiles, run: str, techniques: Techniques) -> RunFacts:
     """Give what the catalogue was told of a run, is to be told, or would be told by its store."""
     files.check_run(run)
-    if told := files.outbox.registered_facts(run):
-        return told
-    if entries := files.outbox.entries(run):
-        return entries[-1].intent.facts
     report = files.registry.get(run)
+    if told := files.outbox.facts(run):
+        return told.at(report) if report else told
     with closing(FactsOfStores(files.data, techniques)) as stores:
         facts = stores.of(report) if report else None
     if facts is None:

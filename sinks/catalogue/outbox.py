@@ -264,11 +264,6 @@ class Outbox:
         """Give the last that the catalogue was told, or is to be told, of a run; None for nothing."""
         return _heard(lambda statement, values: self._database.run("read", statement, values), run)
 
-    def registered_facts(self, run: str) -> RunFacts | None:
-        """Give what the catalogue was last told of a run; None for nothing."""
-        rows = self._database.run("read", "SELECT facts FROM registered WHERE run = ?", (run,))
-        return _facts(rows[0][0]) if rows else None
-
 
 def entry_of(row: tuple[Any, ...]) -> Entry:
     """Make an entry of a row of `ENTRY_COLUMNS`."""

@@ -101,7 +101,7 @@ class Reconciliation:
             parked = next((e for e in entries if e.state == "parked"), None)
             waiting = parked or entries[0]
             return _of(report, "parked" if parked else "waits", [waiting.reason] if waiting.reason else [])
-        told = self.outbox.registered_facts(report.id)
+        told = self.outbox.facts(report.id)
         facts = told.at(report) if told else self.facts_of(report)
         if facts is None:
             return _of(report, "for a person", [UNTOLD, f"its store {report.store} is gone"])

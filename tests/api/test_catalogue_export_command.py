@@ -45,7 +45,7 @@ def names(text):
 def test_all_runs_of_investigations_are_written_oldest_first(export, data):
     assert names(export().stdout_bytes) == ["run0", "run1"]
     told = json.loads(export("--out", data / "all.xml", "--json").stdout)
-    assert told == {"file": str(data / "all.xml"), "runs": [facts_of(0).run, facts_of(1).run]}
+    assert told == {"file": str(data / "all.xml"), "runs": [facts_of(0).run, facts_of(1).run], "left_out": []}
     assert names((data / "all.xml").read_bytes()) == ["run0", "run1"]
 
 
@@ -61,8 +61,25 @@ def test_nothing_is_overwritten_and_what_is_not_there_is_named(export, data):
         assert isinstance(export(*arguments).exception, UsageError), arguments
     assert (data / "old.xml").read_text() == "old"
     assert "cannot be written" in str(export("--out", data / "no/such/folder.xml").exception)
-    registry = Registry(data / ".octostream/runs.sqlite")
-    registry.add(report_of(3, status="complete"))
+
+
+def test_a_run_of_which_nothing_is_known_any_more_is_left_out_and_named(export, data):
+    registry, outbox = Registry(data / ".octostream/runs.sqlite"), Outbox(data / ".octostream/runs.sqlite")
+    for n in (3, 4):
+        registry.add(report_of(n, status="complete"))
+    outbox.write([Intent("sealed", facts_of(4, keep_raw=False))], 1)  # ICAT is away, and so is the store
+    outbox.close()
     registry.close()
-    assert isinstance(export().exception, OctostreamError)
-    assert "no store any more" in str(export().exception)
+    said = export("--out", data / "all.xml", "--json")
+    assert isinstance(said.exception, OctostreamError)
+    assert f"their stores are gone: {facts_of(3).run}" in str(said.exception)
+    assert json.loads(said.stdout)["left_out"] == [facts_of(3).run]
+    assert names((data / "all.xml").read_bytes()) == ["run0", "run1", "run4"]
+
+
+def test_half_a_file_is_not_left_behind(export, data):
+    outbox = Outbox(data / ".octostream/runs.sqlite")
+    outbox.write([Intent("sealed", facts_of(1, sample="bell\a", keep_raw=False))], 1)
+    outbox.close()
+    assert "U+0007" in str(export("--out", data / "all.xml").exception)
+    assert not (data / "all.xml").exists()

@@ -56,6 +56,15 @@ def test_a_dry_run_prints_the_command_and_runs_nothing(owners, data):
     assert mark.exists()
 
 
+def test_the_store_is_where_the_registry_says(owners, data):
+    registry = Registry(data / ".octostream/runs.sqlite")
+    registry.update(report_of(0, investigation=PROPOSAL, store="/disk2/inv/1/run.ome.zarr"))
+    registry.close()
+    assert (
+        owners(RUN, "--dry-run", command=["own", "{store}"]).stdout.rstrip().endswith("own /disk2/inv/1/run.ome.zarr")
+    )
+
+
 def test_a_failure_is_said_and_noted_until_it_goes_well(owners, data):
     notes = OwnerNotes(data / ".octostream/runs.sqlite")
     assert "ended with code 4" in str(owners(RUN, command=[sys.executable, "-c", "exit(4)"]).exception)
