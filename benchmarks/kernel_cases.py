@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels.lane import Lane, plan_lane
+from ..kernels.lane import Lane, LanePlan, plan_lane
 from ..kernels.lane_report import lane_report
 from ..kernels.maps import digest
 from ..kernels.parameters import MapReference
@@ -54,7 +54,7 @@ def kernel_cases(frames: NDArray[np.uint16], only: str = "") -> Iterator[KernelC
     """
     makers: dict[str, Callable[[str], KernelCase]] = {
         "lane, numbers, bin 2": lambda name: _lane(name, frames, {}, lane_rivals(frames)),
-        "lane, maps, bin 2": lambda name: _lane(name, frames, _maps(frames[0].shape)),
+        "lane, maps, bin 2": lambda name: _lane(name, frames, calibration_maps(frames[0].shape)),
         "lane, numbers, bin 1": lambda name: _lane(name, frames, {}, {}, "bin.factor=1"),
     }
     makers |= {name: lambda name: _step(name, frames) for name in step_names() if find_step(name).plan is not None}
@@ -63,10 +63,18 @@ def kernel_cases(frames: NDArray[np.uint16], only: str = "") -> Iterator[KernelC
             yield make(name)
 
 
-def _maps(shape: tuple[int, ...]) -> dict[str, NDArray[np.float32]]:
+def calibration_maps(shape: tuple[int, ...]) -> dict[str, NDArray[np.float32]]:
+    """Make up maps of offset and gain, float32 (y, x)."""
     rng = np.random.default_rng(0)
     offset, gain = rng.normal(100, 2, shape), rng.normal(0.5, 0.01, shape)
     return {"calibrate.offset": offset.astype(np.float32), "calibrate.gain": gain.astype(np.float32)}
+
+
+def lane_plan(plan: Plan, maps: dict[str, NDArray[np.float32]], *overrides: str) -> LanePlan:
+    """Plan the pass of the recipe ``lightsheet``, with maps by ``"step.parameter"`` and changes to its parameters."""
+    recipe = Recipe.load("lightsheet", overrides)
+    values = {key: MapReference(key, f"{key}.npy", digest(array)) for key, array in maps.items()}
+    return plan_lane(Recipe(recipe.name, recipe.steps, {**recipe.values, **values}), plan, maps, keep_raw=False)
 
 
 def _plan(frames: NDArray[np.uint16]) -> Plan:
@@ -76,11 +84,8 @@ def _plan(frames: NDArray[np.uint16]) -> Plan:
 def _lane(
     name: str, frames: NDArray[np.uint16], maps: dict[str, Any], rivals: dict[str, Any] | None = None, *overrides: str
 ) -> KernelCase:
-    recipe = Recipe.load("lightsheet", overrides)
-    values = {key: MapReference(key, f"{key}.npy", digest(array)) for key, array in maps.items()}
-    recipe = Recipe(recipe.name, recipe.steps, {**recipe.values, **values})
     plan = _plan(frames)
-    planned = plan_lane(recipe, plan, maps, keep_raw=False)
+    planned = lane_plan(plan, maps, *overrides)
     lane = Lane(planned)
     lane.begin(plan.blocks[0].extent)
     turn = cycle(range(len(frames)))

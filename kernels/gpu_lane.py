@@ -53,14 +53,14 @@ class GpuLane:
         ring = [Slot.of(plan, device, self._constants, layout, self._products) for _ in range(slots)]
         self._ring = Ring(device, ring, plan.frames)
         device.prepare(ring[0].kernels)
-        self._launches = ring[0].launches
+        self._launches = tuple(slot.launches for slot in ring)
         self._raw = np.full((plan.frames, *plan.frame_shape), 0, np.uint16) if plan.keep_raw else None
         self._means = empty_means(plan.views)
         self._extent = (plan.stacks, 1, plan.depth)
 
     @property
-    def launches(self) -> tuple[Launch, ...]:
-        """What reduces the frame in the first slot, for a measurement."""
+    def launches(self) -> tuple[tuple[Launch, ...], ...]:
+        """What reduces the frame in each slot, in the order in which they take their turns, for a measurement."""
         return self._launches
 
     @property
