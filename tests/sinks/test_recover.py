@@ -38,7 +38,8 @@ def damage(store, file, how, data):
             bad[at % len(good)] ^= 1 << bit
             file.write_bytes(bad)
         case "truncate":
-            file.write_bytes(good[: at % max(1, len(good))])
+            # More than the last line's end, which means nothing in JSON.
+            file.write_bytes(good[: at % max(1, len(good.rstrip()))])
         case "zero":
             file.write_bytes(bytes(len(good)))
         case "delete":
