@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -30,7 +29,6 @@ from .growth import Extent, Growth, reach
 from .layout import DOT_FOLDER, array_metadata, array_path, group_metadata, levels, of_stage
 from .leftovers import remove_uncommitted, remove_unfinished
 from .ngff import Window
-from .part import DamagedPartError
 from .provenance import write_provenance
 from .quarantine import Quarantine
 from .recorded import Recorded, recorded
@@ -287,8 +285,7 @@ class StoreKeeper:
         """Give every array its shape, values being there already; refresh the windows now and then."""
         if extent.length >= self._windows_due:
             told = self._store, self.run.plan, self.products, self._growth, extent, self._shared
-            with suppress(DamagedPartError):  # `verify` names it; for its sake no run may stay open
-                self._windows |= read_windows(*told)
+            self._windows |= {c: window for c, window in read_windows(*told).items() if window is not None}
             self._windows_due = 2 * extent.length
         for product in self.products:
             metadata = array_metadata(self.run.plan, product, shapes[product.path])

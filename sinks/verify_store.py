@@ -179,9 +179,11 @@ def _check_blocks(
 def _windows(store: Path, stored_run: StoredRun, growth: Growth, extent: Extent) -> dict[int, Window] | None:
     """Give the ranges that viewers are to show first; None where pixels are damaged, which is told elsewhere."""
     try:
-        return read_windows(store, stored_run.run.plan, stored_run.products, growth, extent, context(1))
+        found = read_windows(store, stored_run.run.plan, stored_run.products, growth, extent, context(1))
     except StoreError:
         return None
+    windows = {c: window for c, window in found.items() if window is not None}
+    return windows if windows.keys() == found.keys() else None
 
 
 def _merged(store: Path, stored_run: StoredRun, block: Block) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from .arrays import open_planned
 from .growth import Extent, Growth
 from .layout import levels, region, shard_file
 from .ngff import Window
-from .part import read_part
+from .part import DamagedPartError, read_part
 
 #: Fractions of the pixels below and above which the display may saturate.
 LOW, HIGH = 0.005, 0.999
@@ -31,20 +32,18 @@ def window_of(pixels: NDArray[Any]) -> Window:
 
 def read_windows(
     store: Path, plan: Plan, products: tuple[Product, ...], growth: Growth, extent: Extent, shared: ts.Context
-) -> dict[int, Window]:
+) -> dict[int, Window | None]:
     """Look at one committed block of every channel: of its newest time point, or amid what is visible of a stack.
 
     What is found depends on what is committed and on nothing else, so that a store can be sealed again, or verified.
 
     Returns
     -------
-    dict of int to (int, int)
-        By channel number; without those of which nothing is stored.
+    dict of int to (int, int) or None
+        By channel number; without those of which nothing is stored, None where the block to look at is damaged.
 
     Raises
     ------
-    DamagedPartError
-        One of these blocks is damaged.
     StoreError
         The disk is away.
     """
@@ -53,7 +52,7 @@ def read_windows(
         return {}
     coarsest = pyramid[-1]
     array = open_planned(store, plan, coarsest, shared)
-    windows: dict[int, Window] = {}
+    windows: dict[int, Window | None] = {}
     for c in range(plan.shape[1]):
         frames = _look_at(plan, extent, c)
         block = next((b for b in map(plan.blocks.block_of, frames) if b.number in growth), None)
@@ -61,8 +60,10 @@ def read_windows(
             where = list(region(coarsest, block))
             where[1] = slice(c, c + 1)
             shard = shard_file(store, plan, coarsest, block)
-            part = read_part(store, array, shard, tuple(where), f"level {coarsest.path} of block {block.number}")
-            windows[c] = window_of(part)
+            windows[c] = None
+            with suppress(DamagedPartError):  # `verify` names it; the other channels are shown as they should be
+                part = read_part(store, array, shard, tuple(where), f"level {coarsest.path} of block {block.number}")
+                windows[c] = window_of(part)
     return windows
 
 

@@ -150,6 +150,27 @@ def test_a_damaged_part_keeps_no_run_from_being_sealed(acquire, tmp_path):
     assert "1/c/2/1/0/0/0 is damaged" in problem
 
 
+def test_a_damaged_part_costs_its_own_channel_the_range_that_viewers_show_and_no_other(acquire, tmp_path):
+    def windows(store):
+        channels = zarr.open_group(store, mode="r").attrs["ome"]["omero"]["channels"]
+        return [(channel["window"]["start"], channel["window"]["end"]) for channel in channels]
+
+    whole = acquire(tmp_path / "whole", *PLANS["stacks"])
+    record_all(whole)
+    right = windows(whole.store)
+    for sealed_before in (False, True):
+        made = acquire(tmp_path / str(sealed_before), *PLANS["stacks"])
+        keeper = record_all(made, seal=sealed_before)
+        flip(shard(made, made.store, "1", len(made.plan.blocks) - 1))
+        if sealed_before:
+            keeper = StoreKeeper.reopen(made.store)
+            (problem,) = verify(made.store).problems
+            assert "1/c/2/1/0/0/0 is damaged" in problem, "the range of that channel cannot be compared"
+        keeper.seal([])
+        assert windows(made.store) == [right[0], (0, 65535)]
+        assert len(verify(made.store).problems) == 1
+
+
 def test_nobody_writes_into_a_store_that_is_gone(acquire, tmp_path):
     made = acquire(tmp_path, extra=True)
     made.keeper()
