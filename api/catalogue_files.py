@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..sinks.catalogue.outbox import Outbox
+from ..sinks.catalogue.reading import CatalogueReader
 from ..sinks.catalogue.settings import CatalogueSettings
 from ..sinks.registry import Registry
 from ..stream.errors import UsageError
@@ -25,11 +26,13 @@ class CatalogueFiles:
         The directory.
     registry : Registry
     outbox : Outbox
+    reader : CatalogueReader
     """
 
     data: Path
     registry: Registry
     outbox: Outbox
+    reader: CatalogueReader
 
     def check_run(self, run: str) -> None:
         """See that a run is known.
@@ -71,5 +74,5 @@ def open_files(settings: Settings) -> Iterator[CatalogueFiles]:
     file = registry_file(settings.data)
     if not file.is_file():
         raise UsageError(f"{settings.data} has no registry of runs", "give the directory of a service to --data")
-    with closing(Registry(file)) as registry, closing(Outbox(file)) as outbox:
-        yield CatalogueFiles(settings.data.resolve(), registry, outbox)
+    with closing(Registry(file)) as registry, closing(Outbox(file)) as outbox, closing(CatalogueReader(file)) as reader:
+        yield CatalogueFiles(settings.data.resolve(), registry, outbox, reader)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from ..sinks.catalogue.outbox import Outbox
-from ..sinks.catalogue.standing import Standing, standing
+from ..sinks.catalogue.reading import CatalogueReader
+from ..sinks.catalogue.standing import Standing
 from ..sinks.registry import Registry
 from ..stream.clock import monotonic_s
 from .stored_runs import registry_file
@@ -34,17 +35,13 @@ def await_catalogue(data: Path, run: str, wait_s: float = WAIT_S) -> Standing:
         The registry cannot be read.
     """
     file, end, pause = registry_file(data), monotonic_s() + wait_s, threading.Event()
-    registry, outbox = Registry(file), Outbox(file)
-    try:
+    with closing(Registry(file)) as registry, closing(CatalogueReader(file)) as reader:
         report = registry.get(run)
         while True:
-            stands = standing(report.investigation if report else "", outbox.entries(run), outbox.registered(run))
+            stands = reader.standings({run: report.investigation if report else ""})[run]
             if not stands.waiting or stands.state == "parked" or monotonic_s() > end:
                 return stands
             pause.wait(LOOK_S)
-    finally:
-        outbox.close()
-        registry.close()
 
 
 def catalogue_line(stands: Mapping[str, Any]) -> str:

@@ -100,6 +100,16 @@ class Database:
         with self._lock:
             self._connection.close()
 
+    def version(self) -> int:
+        """Give a number that changes when another connection changes the file; costs next to nothing.
+
+        Raises
+        ------
+        StoreError
+            The disk fails.
+        """
+        return int(self.run("read", "PRAGMA data_version")[0][0])
+
     def run(self, doing: str, statement: str, values: tuple[Any, ...] = ()) -> Sequence[tuple[Any, ...]]:
         """Execute one statement by itself.
 
@@ -184,3 +194,31 @@ class Database:
             raise StoreError(
                 f"cannot {doing} the registry {self.path}: {cause}", "check the file and its disk"
             ) from cause
+
+
+class Tables:
+    """Some tables of the service's own file, over a connection of their own.
+
+    One object may be used from several threads. Where the disk fails, every method raises StoreError.
+
+    Parameters
+    ----------
+    path : Path
+        As of `Database`, errors, too.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._database = Database(path)
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._database.path
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._database.close()
+
+    def version(self) -> int:
+        """Give what `Database.version` gives."""
+        return self._database.version()

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from ..stream.clock import wall_ns
@@ -14,33 +13,14 @@ from ..stream.errors import NameRefusedError, StoreError
 from ..stream.report import RunReport, run_report
 from .catalogue.intent import Intent
 from .catalogue.outbox import write_end, write_intents, write_removal
-from .database import Database, Execute
+from .database import Execute, Tables
 
 
-class Registry:
+class Registry(Tables):
     """Every run that this service ever opened, newest first.
 
     What the catalogue is to be told of a run is written with the change of the run, so that neither is there alone.
-    One object may be used from several threads, and several processes may open the same file.
-
-    Parameters
-    ----------
-    path : Path
-        The file; made where it is missing.
-
-    Raises
-    ------
-    StoreError
-        It cannot be opened, is no registry, or another version of octostream made it.
     """
-
-    def __init__(self, path: Path) -> None:
-        self._database = Database(path)
-        self.path = path
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._database.close()
 
     def add(self, run: RunReport) -> None:
         """Enter a new run.
@@ -129,6 +109,13 @@ class Registry:
             " ORDER BY opened_ns DESC, id DESC LIMIT ?",
             (before, limit),
         )
+
+    def all(self) -> Iterator[RunReport]:
+        """Give all runs, newest first, read as they are asked for."""
+        before: str | None = None
+        while page := self.list(before=before):
+            yield from page
+            before = page[-1].id
 
     def open_runs(self) -> Sequence[RunReport]:
         """Give the runs that are recording, newest first."""

@@ -45,7 +45,7 @@ def status(
         with open_files(settings) as files:
             if run:
                 files.check_run(run)
-            seen = overview(files.registry, files.outbox, limit, run)
+            seen = overview(files.registry, files.outbox, files.reader, limit, run)
             notes = OwnerNotes(files.registry.path).read()
     owners = {listed.run: notes[listed.run] for listed in seen.runs if listed.run in notes}
     oldest_s = None if seen.oldest_ns is None else max(0.0, (wall_ns() - seen.oldest_ns) / 1e9)

@@ -23,7 +23,6 @@ from ..settings import Settings
 from .catalogue_options import Config, Data, Json
 
 NAME = "export"
-_PAGE = 100
 
 
 def command(
@@ -75,10 +74,8 @@ def command(
 def _reports(files: CatalogueFiles, runs: list[str]) -> Iterator[RunReport]:
     """Give the runs that are asked for, or all that belong into a catalogue, oldest first."""
     if not runs:
-        found: list[RunReport] = []
-        while page := files.registry.list(_PAGE, found[-1].id if found else None):
-            found += page
-        yield from (report for report in reversed(found) if report.investigation != LOCAL)
+        found = [report for report in files.registry.all() if report.investigation != LOCAL]
+        yield from reversed(found)
         return
     for run in runs:
         report = files.registry.get(run)

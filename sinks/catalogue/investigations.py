@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..database import Database
+from ..database import Tables
 
 if TYPE_CHECKING:
     from .lookup import Lookup  # it needs python-icat, which a service without a catalogue does without
@@ -20,26 +19,8 @@ _PAGE = 1000
 Known = Literal["there", "missing", "not known"]
 
 
-class Investigations:
-    """A copy of the names and visits that the service's account may see.
-
-    Parameters
-    ----------
-    path : Path
-        The registry's file.
-
-    Raises
-    ------
-    StoreError
-        As `Database`, also from every method.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._database = Database(path)
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._database.close()
+class Investigations(Tables):
+    """A copy of the names and visits that the service's account may see."""
 
     def ask(self, name: str, visit: str, now_ns: int) -> Known:
         """Tell whether an investigation is there, without asking ICAT: opening a run never waits for it."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, cast
 
 from ...stream.report import RunReport
-from ..database import Database, Execute
+from ..database import Execute, Tables
 from .facts import RunFacts
 from .intent import Intent, Kind, superseded
 
@@ -135,26 +134,8 @@ def _heard(execute: Execute, run: str) -> RunFacts | None:
     return _facts(known[0][0]) if known else None
 
 
-class Outbox:
-    """The intents that wait, in the file of the registry.
-
-    Parameters
-    ----------
-    path : Path
-        The registry's file.
-
-    Raises
-    ------
-    StoreError
-        As `Database`; every method raises it, too, where the disk fails.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._database = Database(path)
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._database.close()
+class Outbox(Tables):
+    """The intents that wait, in the file of the registry."""
 
     def write(self, intents: Sequence[Intent], now_ns: int) -> None:
         """Write intents by themselves: of runs whose entries in the catalogue turned out to be missing or wrong."""
@@ -174,10 +155,6 @@ class Outbox:
                 return False
             write_intents(execute, [intent], now_ns)
         return True
-
-    def version(self) -> int:
-        """Give a number that changes when another connection changes the file; costs next to nothing."""
-        return int(self._database.run("read", "PRAGMA data_version")[0][0])
 
     def claim(self, now_ns: int, lease_ns: int) -> Entry | None:
         """Take the next entry that is due, for so long; None where there is none.
@@ -252,13 +229,6 @@ class Outbox:
             "read", f"SELECT {ENTRY_COLUMNS} FROM outbox WHERE ? IN ('', run) ORDER BY seq", (run,)
         )
         return [entry_of(row) for row in rows]
-
-    def registered(self, run: str) -> Registered | None:
-        """Give what the catalogue is known to have of a run; None for nothing."""
-        rows = self._database.run(
-            "read", "SELECT datasets, complete, at_ns, lag_s FROM registered WHERE run = ?", (run,)
-        )
-        return Registered(json.loads(rows[0][0]), bool(rows[0][1]), rows[0][2], rows[0][3]) if rows else None
 
     def facts(self, run: str) -> RunFacts | None:
         """Give the last that the catalogue was told, or is to be told, of a run; None for nothing."""

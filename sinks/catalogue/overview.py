@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...stream.report import RunReport
 from ..registry import Registry
-from .outbox import Entry, Outbox
-from .standing import Standing, standing
+from .outbox import Outbox
+from .reading import CatalogueReader
+from .standing import Standing
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,14 @@ class Overview:
     runs: Sequence[Listed]
 
 
-def overview(registry: Registry, outbox: Outbox, limit: int = 100, run: str = "") -> Overview:
+def overview(registry: Registry, outbox: Outbox, reader: CatalogueReader, limit: int = 100, run: str = "") -> Overview:
     """Look at the runs, and at what waits.
 
     Parameters
     ----------
     registry : Registry
     outbox : Outbox
+    reader : CatalogueReader
     limit : int
         At most so many runs of the registry.
     run : str
@@ -74,25 +75,16 @@ def overview(registry: Registry, outbox: Outbox, limit: int = 100, run: str = ""
     StoreError
         The file cannot be read.
     """
-    waiting: dict[str, list[Entry]] = {}
-    for entry in outbox.entries(run):
-        waiting.setdefault(entry.intent.facts.run, []).append(entry)
-    entries = [entry for of_run in waiting.values() for entry in of_run]
+    entries = outbox.entries(run)
     known = [found for found in [registry.get(run)] if found] if run else registry.list(limit)
-    listed = [_gone(of_run, outbox) for id_, of_run in waiting.items() if registry.get(id_) is None]
-    listed += [_listed(report, waiting.get(report.id, ()), outbox) for report in known]
+    # The registry has those no more that the catalogue is to forget.
+    gone = {e.intent.facts.run: e.intent.facts for e in entries if e.intent.kind == "removed"}
+    stands = reader.standings(
+        {of.run: of.investigation for of in gone.values()} | {r.id: r.investigation for r in known}
+    )
+    listed = [
+        Listed(of.run, of.name, of.investigation, of.visit, "removed", stands[of.run]) for of in gone.values()
+    ] + [Listed(r.id, r.name, r.investigation, r.visit, r.status, stands[r.id]) for r in known]
     parked = sum(entry.state == "parked" for entry in entries)
     oldest = min((entry.written_ns for entry in entries), default=None)
     return Overview(len(entries) - parked, parked, oldest, listed)
-
-
-def _listed(report: RunReport, entries: Sequence[Entry], outbox: Outbox) -> Listed:
-    stands = standing(report.investigation, entries, outbox.registered(report.id))
-    return Listed(report.id, report.name, report.investigation, report.visit, report.status, stands)
-
-
-def _gone(entries: Sequence[Entry], outbox: Outbox) -> Listed:
-    """Give a run that the registry has no more, but the catalogue has, or is to hear of."""
-    facts = entries[0].intent.facts
-    stands = standing(facts.investigation, entries, outbox.registered(facts.run))
-    return Listed(facts.run, facts.name, facts.investigation, facts.visit, "removed", stands)

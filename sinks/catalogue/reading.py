@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from ..database import Database
+from ..database import Tables
 from .outbox import ENTRY_COLUMNS, Entry, Registered, entry_of
 from .standing import Standing, standing
 
@@ -68,30 +67,8 @@ class Pending:
     told: tuple[int, int] = (0, 0)
 
 
-class CatalogueReader:
-    """Reads queue and registrations in the registry's file.
-
-    Parameters
-    ----------
-    path : Path
-        The registry's file.
-
-    Raises
-    ------
-    StoreError
-        As `Database`; every method raises it, too, where the disk fails.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._database = Database(path)
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._database.close()
-
-    def version(self) -> int:
-        """Give a number that changes when another connection changes the file; costs next to nothing."""
-        return int(self._database.run("read", "PRAGMA data_version")[0][0])
+class CatalogueReader(Tables):
+    """Reads queue and registrations in the registry's file."""
 
     def standings(self, investigations: Mapping[str, str]) -> dict[str, Standing]:
         """Tell how runs stand.

@@ -19,7 +19,6 @@ from .lookup import Lookup
 from .outbox import Outbox
 from .standing import UNTOLD
 
-_PAGE = 100
 _KIND: dict[str, Kind] = {"recording": "grown", "complete": "sealed", "incomplete": "failed"}
 
 State = Literal["as it should be", "told again", "to be told again", "waits", "parked", "for a person"]
@@ -86,15 +85,9 @@ class Reconciliation:
         Exception
             As `Registration.deliver`.
         """
-        for report in self._reports():
+        for report in self.registry.all():
             if report.investigation != LOCAL:
                 yield self._reconcile(report, dry=dry)
-
-    def _reports(self) -> Iterator[RunReport]:
-        before: str | None = None
-        while page := self.registry.list(_PAGE, before):
-            yield from page
-            before = page[-1].id
 
     def _reconcile(self, report: RunReport, *, dry: bool) -> Reconciled:
         if entries := self.outbox.entries(report.id):

@@ -56,6 +56,12 @@ def test_a_run_that_was_never_added_cannot_change(registry):
     assert registry.list() == []
 
 
+def test_all_runs_are_given_however_many_pages_they_are(registry):
+    for n in range(103):
+        registry.add(a_run(n))
+    assert [run.id for run in registry.all()] == [f"r{n}" for n in reversed(range(103))]
+
+
 def test_pages_cover_every_run_once_newest_first(registry):
     for n in range(7):
         registry.add(a_run(n, opened_ns=1000 + n // 2))

@@ -6,7 +6,7 @@ import pytest
 from octostream import __version__
 from octostream.acquire.recording import open_run
 from octostream.api.stored_runs import registry_file
-from octostream.sinks.catalogue.outbox import Outbox
+from octostream.sinks.catalogue.reading import CatalogueReader
 from octostream.sinks.catalogue.settings import PASSWORD_VARIABLE, USERNAME_VARIABLE
 from octostream.stream.model import Plan
 from octostream.tests.icat_server.seed import FACILITY, PASSWORDS, PROPOSAL
@@ -96,15 +96,17 @@ def command_until_known(service):
 def test_a_run_is_complete_in_icat_within_a_second_of_its_last_frame(serve, config, root):
     service = serve("--config", config, env=CREDENTIALS)
     plan, frame = Plan((40, 1, 1, 256, 256)), np.zeros((256, 256), np.uint16)
-    outbox = Outbox(registry_file(service.data))
+    reader = CatalogueReader(registry_file(service.data))
     lags = []
     for n in range(20):
         with open_run(service.ingest, plan, name=f"run{n}", investigation=PROPOSAL, visit="1", keep_raw=True) as run:
             for _ in range(plan.frames):
                 run.send(frame)
-        done = until(lambda run=run.run: (known := outbox.registered(run)) and known.complete and known)
+        done = until(
+            lambda run=run.run: (known := reader.standings({run: PROPOSAL})[run]).state == "complete" and known
+        )
         lags.append(done.lag_s)
-    outbox.close()
+    reader.close()
     assert {complete for _, complete, _ in seen(root)} == {True}
     lags.sort()
     p95 = lags[int(0.95 * len(lags))]

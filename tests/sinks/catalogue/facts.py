@@ -1,7 +1,12 @@
 """Facts of runs to tell a catalogue about."""
 
+from contextlib import closing
+from pathlib import Path
+
 from octostream.kernels.recipe import Recipe
 from octostream.sinks.catalogue.facts import RunFacts, identity
+from octostream.sinks.catalogue.reading import CatalogueReader
+from octostream.sinks.catalogue.standing import Standing
 from octostream.stream.model import Pixel, Plan, Run
 from octostream.stream.report import RunReport
 
@@ -25,6 +30,12 @@ def facts_of(n: int = 0, **changes: object) -> RunFacts:
         keep_raw=True, software="0.1.0", host="here", opened_ns=run.opened_ns, expected=6,
     )  # fmt: skip
     return RunFacts(**{**known, **changes})
+
+
+def standing_of(path: Path, n: int = 0) -> Standing:
+    """Say how a run stands by the registry's file."""
+    with closing(CatalogueReader(path)) as reader:
+        return reader.standings({run_of(n).id: "inv"})[run_of(n).id]
 
 
 def report_of(n: int, **changes: object) -> RunReport:

@@ -8,7 +8,7 @@ from octostream.sinks.catalogue.deliverer import Deliverer
 from octostream.sinks.catalogue.intent import Intent
 from octostream.tests.icat_server.seed import PROPOSAL
 
-from .facts import OPENED, SECOND, facts_of
+from .facts import OPENED, SECOND, facts_of, standing_of
 
 HERE = {"investigation": PROPOSAL, "visit": "1", "instrument": "", "keep_raw": False}
 DAY_S = 86_400
@@ -85,7 +85,7 @@ def test_what_is_written_is_delivered(deliverer, outbox, ready, clock):
     outbox.write([opened(0), opened(1)], clock.now_ns())
     assert [deliverer.turn().worked for _ in range(3)] == [True, True, False]
     assert (datasets(ready), waiting(outbox)) == (["run0", "run1"], [])
-    assert outbox.registered(facts_of(0).run).datasets.keys() == {"reduced"}
+    assert standing_of(outbox.path).datasets.keys() == {"reduced"}
 
 
 @pytest.mark.parametrize("operation", ["create", "search", "login"])
@@ -159,7 +159,7 @@ def test_a_removal_is_not_taken_for_done_because_nothing_can_be_seen(deliverer, 
     go_on(deliverer, clock, 60)
     assert icat_server.misbehaviour.done == {"rights": 1}
     assert (datasets(ready), waiting(outbox)) == ([], [])
-    assert outbox.registered(facts_of(0).run) is None
+    assert standing_of(outbox.path).datasets == {}
 
 
 def test_a_day_without_icat_costs_some_hundred_tries_and_then_everything_is_there_within_minutes(
@@ -211,4 +211,4 @@ def test_a_run_is_complete_soon_after_its_last_frame(deliverer, outbox, ready, c
     last = clock.now_ns()
     outbox.write([Intent("sealed", facts_of(0, **HERE, last_frame_ns=last - SECOND, ended_ns=last))], last)
     deliverer.turn()
-    assert outbox.registered(facts_of(0).run).lag_s == pytest.approx(1.0)
+    assert standing_of(outbox.path).lag_s == pytest.approx(1.0)

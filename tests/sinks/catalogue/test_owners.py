@@ -19,7 +19,7 @@ from octostream.sinks.catalogue.settings import PASSWORD_VARIABLE, USERNAME_VARI
 from octostream.tests.icat_server.seed import FACILITY, PASSWORDS, PROPOSAL
 from pydantic import ValidationError
 
-from .facts import facts_of
+from .facts import facts_of, standing_of
 
 FACTS = facts_of(0, investigation=PROPOSAL, visit="1", instrument="")
 TEMPLATE = ("setfacl", "-R", "--modify=u:{users}:rX", "--", "{store}")
@@ -256,4 +256,4 @@ def test_the_service_hands_over_when_a_run_is_there_and_when_it_is_over(outbox, 
         delivery.stop()
         running.join(60)
     assert recorded() == [[["alice", FACTS.run], []]] * 2
-    assert outbox.registered(FACTS.run).complete
+    assert standing_of(outbox.path).state == "complete"

@@ -48,8 +48,9 @@ def test_runs_stand_as_each_by_itself(some, outbox, reader):
     assert [told[run].state for run in [*some, "other"]] == [
         "registered", "complete", "parked", "queued", "local", "local"
     ]  # fmt: skip
-    for run in some:
-        assert told[run] == standing("inv", outbox.entries(run), outbox.registered(run))
+    has = [HAS, WHOLE, None, None, None]
+    for run, registered in zip(some, has, strict=True):
+        assert told[run] == standing("inv", outbox.entries(run), registered)
     assert (told[some[2]].remedy, told[some[2]].waiting, told["other"].why) == ("create it", 2, "")
     assert list(reader.standings({some[1]: "inv"})) == [some[1]]
     assert reader.standings({}) == {}
