@@ -65,6 +65,20 @@ class StageMeter:
             self._frames += frames
             self._bytes += nbytes
 
+    def waited(self, now: float, seconds: float) -> None:
+        """Count time that frames took after they had been counted, if it is time at all.
+
+        Less than the first of `BUCKETS_S` is none: where nobody waits, a sample each time would hide those of frames.
+
+        Parameters
+        ----------
+        now : float
+            Monotonic seconds.
+        seconds : float
+        """
+        if seconds >= BUCKETS_S[0]:
+            self.observe(now, seconds, 0)
+
     def measure(self, queues: Iterable[tuple[int, int, bool]]) -> None:
         """Take how full the queues in front of the stage are: frames, capacity, and whether a full one is bad."""
         self.queue, self.queue_capacity, self.fill = 0, 0, 0.0

@@ -340,8 +340,10 @@ class Worker:
             publish_preview(self._copies, preview)
 
     def _hand_over(self, here: _RunHere, block: int, frames: tuple[Frame, ...]) -> None:
-        slot = here.slots[block]
+        slot, began = here.slots[block], perf_counter()
         stats = [slot.reducer.stats(f.number) for f in frames]
+        # A GPU still reduces the last frames that it was given.
+        self._reduce.waited(monotonic_s(), perf_counter() - began)
         plan = here.prepared.run.plan
         here.writing.put(Job(plan.blocks[block], frames, stats, slot.reducer, slot.reduced))
 

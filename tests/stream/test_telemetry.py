@@ -60,6 +60,17 @@ def test_meter_counts_rate_and_totals():
     assert (quiet.rate_hz, quiet.p50_ms, quiet.frames_total) == (0, None, 1000)
 
 
+def test_a_wait_is_time_of_the_stage_and_no_frame():
+    meter = StageMeter("reduce")
+    meter.observe(100.0, 0.002, 1, 8)
+    meter.waited(100.0, 0.0004)
+    assert meter.report(101.0).durations == 1
+    meter.waited(100.0, 0.3)
+    report = meter.report(101.0)
+    assert (report.frames_total, report.rate_hz, report.bytes_total, report.durations) == (1, 1, 8, 2)
+    assert report.p99_ms > 250
+
+
 def test_stages_add_up_and_totals_stay():
     a, b = StageMeter("write"), StageMeter("write")
     a.observe(10.0, 0.1, 30, 300)
