@@ -26,6 +26,7 @@ from .commands import (
     techniques,
     verify,
 )
+from .logs import configure_logs
 
 app = typer.Typer(
     name="octostream",
@@ -57,6 +58,7 @@ def options(
 
 def main() -> None:
     """Run a command; errors are one line on standard error, exit codes 0 good, 1 not good, 2 usage."""
+    configure_logs("command")  # not on standard output, which is the command's own: a program may read it
     try:
         app()
     except OctostreamError as error:

@@ -11,27 +11,21 @@ import structlog
 
 
 class Forgiving:
-    """A text stream that drops what it cannot write: a log that nobody reads any more must not end a recording.
+    """Standard error that drops what it cannot write: a log that nobody reads any more must not end a recording.
 
-    Parameters
-    ----------
-    stream : TextIO
-        Where the lines go.
+    It is looked up for each line, for a progress bar puts itself in its place to draw what is written above it.
     """
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
 
     def write(self, text: str) -> int:
         """Write, or drop."""
         with suppress(OSError, ValueError):
-            return self._stream.write(text)
+            return sys.stderr.write(text)
         return len(text)
 
     def flush(self) -> None:
         """Flush, or drop."""
         with suppress(OSError, ValueError):
-            self._stream.flush()
+            sys.stderr.flush()
 
 
 def configure_logs(role: str) -> None:
@@ -40,10 +34,10 @@ def configure_logs(role: str) -> None:
     Parameters
     ----------
     role : str
-        Of the process: ``service``, ``head``, ``worker``, ``web``.
+        Of the process: ``service``, ``head``, ``worker``, ``web``; ``command`` for one that is none of them.
     """
-    lines = cast("TextIO", Forgiving(sys.stderr))
-    logging.basicConfig(stream=lines, level=logging.WARNING, format=f"%(asctime)s {role} %(message)s")
+    lines = cast("TextIO", Forgiving())
+    logging.basicConfig(stream=lines, level=logging.WARNING, format=f"%(asctime)s {role} %(message)s", force=True)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
