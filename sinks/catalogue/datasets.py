@@ -9,12 +9,13 @@ from typing import Any
 import icat
 
 from . import description as d
+from .datafiles import File, changed_at, files_of, made_at
 from .facts import RunFacts
 from .failures import ParkedError
-from .inventory import Inventory, Shard, Size
+from .inventory import Inventory, Size
 from .lookup import Lookup
 from .settings import CatalogueSettings
-from .text import checked, literal, sent
+from .text import MAX_LOCATION, checked, literal, sent
 from .vocabulary import IDENTITY, REASON, datafile_format, dataset_type, instrument, technique
 
 #: Datafiles are created so many at a time: one call stays well below what a server takes.
@@ -116,33 +117,30 @@ class Datasets:
 
     def files(self, dataset: Any, facts: RunFacts, part: d.Part, inventory: Inventory) -> None:
         """Let a dataset have its Datafiles: the store, or each shard of raw frames where the settings say so."""
+        wanted = files_of(facts, part, inventory, raw_shards=self._settings.raw_shards)
         if part == "raw" and self._settings.raw_shards:
-            self._shards(dataset, facts, inventory.shards)
-            return
-        name = d.location(facts, part).rpartition("/")[2] if part == "reduced" else "raw/0"
-        size = inventory.sizes.get(part)
-        self._file(dataset, facts, name, d.location(facts, part), size.nbytes if size else None)
+            self._shards(dataset, facts, wanted)
+        else:
+            self._whole(dataset, facts, *wanted)
 
-    def _file(self, dataset: Any, facts: RunFacts, name: str, where: str, nbytes: int | None) -> None:
-        query = f"SELECT o FROM Datafile o JOIN o.dataset AS d WHERE d.id = {dataset.id} AND o.name = {literal(name)}"
+    def _whole(self, dataset: Any, facts: RunFacts, file: File) -> None:
+        query = (
+            f"SELECT o FROM Datafile o JOIN o.dataset AS d WHERE d.id = {dataset.id} AND o.name = {literal(file.name)}"
+        )
         found = self._client.search(query + " INCLUDE o.dataset, o.datafileFormat")
         if not found:
             with suppress(icat.ICATObjectExistsError):
-                self._datafile(dataset, facts, name, where, nbytes).create()
-        elif nbytes is not None and found[0].fileSize != nbytes:
-            found[0].fileSize, found[0].datafileModTime = nbytes, d.when(facts.ended_ns or facts.last_frame_ns)
+                self._datafile(dataset, facts, file).create()
+        elif file.nbytes is not None and found[0].fileSize != file.nbytes:
+            found[0].fileSize, found[0].datafileModTime = file.nbytes, changed_at(facts)
             found[0].update()
 
-    def _shards(self, dataset: Any, facts: RunFacts, shards: Sequence[Shard]) -> None:
+    def _shards(self, dataset: Any, facts: RunFacts, shards: Sequence[File]) -> None:
         """Create the Datafiles that are missing; each batch is there as a whole or not at all."""
         names = set(self._names(dataset))
         missing = [shard for shard in shards if shard.name not in names]
         for first in range(0, len(missing), BATCH):
-            batch = missing[first : first + BATCH]
-            folder = facts.location
-            self._client.createMany(
-                [self._datafile(dataset, facts, s.name, f"{folder}/{s.name}", s.nbytes) for s in batch]
-            )
+            self._client.createMany([self._datafile(dataset, facts, shard) for shard in missing[first : first + BATCH]])
 
     def _names(self, dataset: Any) -> Iterator[str]:
         """Give the names of the Datafiles that a dataset has."""
@@ -169,13 +167,10 @@ class Datasets:
         That none is found proves nothing: the account may see nothing for a moment. So the server is asked whether one
         could be made, which it tries, and takes back.
         """
-        name, kind = d.dataset_name(facts, part), self._lookup.get(dataset_type(self._type(part)))
+        name, kind = d.dataset_name(facts, part), self._lookup.get(dataset_type(self._settings.type_of(part)))
         tried = self._lookup.new("Dataset", name=name, complete=False, investigation=investigation, type=kind)
         if not self._client.isAccessAllowed(tried, "CREATE"):
             raise icat.SearchResultError(f"whether run {facts.run} has a dataset cannot be seen")
-
-    def _type(self, part: d.Part) -> str:
-        return self._settings.raw_type if part == "raw" else self._settings.reduced_type
 
     def _named(self, investigation: Any, name: str) -> Any | None:
         found = self._client.search(self._query(investigation, name))
@@ -193,7 +188,7 @@ class Datasets:
             "Dataset",
             name=sent(checked(d.dataset_name(facts, part), 255, "the name of the run")),
             investigation=investigation,
-            type=lookup.get(dataset_type(self._type(part))),
+            type=lookup.get(dataset_type(settings.type_of(part))),
             complete=False,
             location=sent(checked(d.location(facts, part), self._location_limit(), "the path of the store")),
             description=sent(d.summary(facts)),
@@ -211,23 +206,23 @@ class Datasets:
 
     def _location_limit(self) -> int:
         """Give how long a location may be: schemas before 6.2 have 255 characters."""
-        return 511 if self._client.apiversion >= "6.2" else 255
+        return MAX_LOCATION if self._client.apiversion >= "6.2" else 255
 
     def _parameter(self, parameter: d.Parameter, **relations: Any) -> Any:
         kind = self._lookup.get(parameter.kind.needed)
         value = _sent(parameter)
         return self._lookup.new("DatasetParameter", type=kind, **{_attribute(value): value}, **relations)
 
-    def _datafile(self, dataset: Any, facts: RunFacts, name: str, where: str, nbytes: int | None) -> Any:
+    def _datafile(self, dataset: Any, facts: RunFacts, file: File) -> Any:
         return self._lookup.new(
             "Datafile",
             dataset=self._lookup.new("Dataset", id=dataset.id),
-            name=sent(checked(name, 255, "the name of the file")),
-            location=sent(checked(where, self._location_limit(), "the path of the store")),
-            fileSize=nbytes,
+            name=sent(checked(file.name, 255, "the name of the file")),
+            location=sent(checked(file.location, self._location_limit(), "the path of the store")),
+            fileSize=file.nbytes,
             datafileFormat=self._lookup.get(datafile_format()),
-            datafileCreateTime=d.when(facts.opened_ns),
-            datafileModTime=d.when(facts.ended_ns or facts.last_frame_ns or facts.opened_ns),
+            datafileCreateTime=made_at(facts),
+            datafileModTime=changed_at(facts),
         )
 
 

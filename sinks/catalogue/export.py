@@ -9,10 +9,11 @@ from datetime import datetime
 from typing import Any
 
 from . import description as d
+from .datafiles import File, changed_at, files_of, made_at
 from .facts import RunFacts
 from .inventory import Inventory
 from .settings import CatalogueSettings
-from .text import checked, literal, sent
+from .text import MAX_LOCATION, checked, literal, sent
 from .vocabulary import (
     IDENTITY,
     Needed,
@@ -169,7 +170,7 @@ class _Chunk:
             "endDate": d.when(facts.ended_ns),
             "fileCount": size and size.files,
             "fileSize": size and size.nbytes,
-            "location": d.location(facts, part),
+            "location": checked(d.location(facts, part), MAX_LOCATION, "the path of the store"),
             "name": checked(d.dataset_name(facts, part), 255, "the name of the run"),
             "startDate": d.when(facts.opened_ns),
         }.items():
@@ -177,10 +178,10 @@ class _Chunk:
         ET.SubElement(element, "investigation", ref=self._investigation())
         if facts.sample:
             ET.SubElement(element, "sample", ref=self._sample())
-        kind = dataset_type(settings.raw_type if part == "raw" else settings.reduced_type)
-        ET.SubElement(element, "type", ref=self._needed(kind))
-        for name, where, nbytes in self._files(part) if over else ():
-            self._datafile(ET.SubElement(element, "datafiles"), name, where, nbytes)
+        ET.SubElement(element, "type", ref=self._needed(dataset_type(settings.type_of(part))))
+        files = files_of(facts, part, self._run.inventory, raw_shards=settings.raw_shards)
+        for file in files if over else ():
+            self._datafile(ET.SubElement(element, "datafiles"), file)
         if named := facts.instrument or settings.instrument:
             link = ET.SubElement(element, "datasetInstruments")
             ET.SubElement(link, "instrument", ref=self._needed(instrument(named)))
@@ -201,24 +202,13 @@ class _Chunk:
             investigation__facility__name=facility,
         )
 
-    def _files(self, part: d.Part) -> Iterator[tuple[str, str, int | None]]:
-        """Give name, location and size of each Datafile."""
-        facts, inventory = self._facts, self._run.inventory
-        if part == "raw" and self._settings.raw_shards:
-            for shard in inventory.shards:
-                yield shard.name, f"{facts.location}/{shard.name}", shard.nbytes
-            return
-        where, size = d.location(facts, part), inventory.sizes.get(part)
-        yield (where.rpartition("/")[2] if part == "reduced" else "raw/0"), where, size.nbytes if size else None
-
-    def _datafile(self, element: ET.Element, name: str, where: str, nbytes: int | None) -> None:
-        facts = self._facts
+    def _datafile(self, element: ET.Element, file: File) -> None:
         for key, value in {
-            "datafileCreateTime": d.when(facts.opened_ns),
-            "datafileModTime": d.when(facts.ended_ns or facts.last_frame_ns or facts.opened_ns),
-            "fileSize": nbytes,
-            "location": where,
-            "name": checked(name, 255, "the name of the file"),
+            "datafileCreateTime": made_at(self._facts),
+            "datafileModTime": changed_at(self._facts),
+            "fileSize": file.nbytes,
+            "location": checked(file.location, MAX_LOCATION, "the path of the store"),
+            "name": checked(file.name, 255, "the name of the file"),
         }.items():
             _add(element, key, value)
         ET.SubElement(element, "datafileFormat", ref=self._needed(datafile_format()))

@@ -46,6 +46,10 @@ class CatalogueSettings(BaseModel):
     )
     owner_s: float = Field(60.0, gt=0, le=3600, description="An owner_command that takes longer is killed.")
 
+    def type_of(self, part: str) -> str:
+        """Give the DatasetType of ``"raw"`` frames or of what is ``"reduced"``."""
+        return self.raw_type if part == "raw" else self.reduced_type
+
     @field_validator("owner_command")
     @classmethod
     def _owner_command(cls, value: tuple[str, ...]) -> tuple[str, ...]:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from .failures import ParkedError
 from .storable import java_length, unsendable
+
+#: Most characters of a location, since ICAT's schema 6.2.
+MAX_LOCATION: Final = 511
 
 #: The ampersands that suds would leave alone.
 _ENTITY = re.compile(r"&(?=(?:amp|lt|gt|quot|apos);)")

@@ -145,3 +145,5 @@ def test_what_is_there_already_need_not_be_in_the_file(runs, settings, icat_clie
 def test_a_text_that_icat_cannot_store_is_refused(settings):
     with pytest.raises(ParkedError, match=r"U\+0007"):
         list(icatdata(settings, [run(0, sample="bell\a")]))
+    with pytest.raises(ParkedError, match="the path of the store has 512 characters"):
+        list(icatdata(settings, [run(0, location="x" * 512, keep_raw=False)]))

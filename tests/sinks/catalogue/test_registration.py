@@ -108,6 +108,12 @@ def test_a_store_that_is_gone_takes_no_size_away(registration, ready, tmp_path):
     assert not datasets(ready)[0].complete
 
 
+def test_a_store_that_was_renamed_is_the_file_that_it_was(registration, ready):
+    registration.deliver(Intent("sealed", ended(keep_raw=False)))
+    registration.deliver(Intent("sealed", ended(keep_raw=False, location="inv/1/run0 moved.ome.zarr")))
+    assert [f.name for f in datasets(ready)[0].datafiles] == ["run0.ome.zarr"]
+
+
 def test_an_end_alone_tells_everything(registration, ready):
     """The run began while the catalogue was away, and was over when it came back."""
     registration.deliver(Intent("sealed", ended(keep_raw=False)))
