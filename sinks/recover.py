@@ -54,6 +54,8 @@ class RecoverReport:
         ``complete`` or ``incomplete``.
     frames_expected, frames_stored, frames_lost : int
         By the ledger.
+    frames_projection_only : int
+        Those of the stored ones of whose pixels only projections were kept.
     losses : tuple of Loss
         Frames that are lost, with where and why.
     changes : tuple of str
@@ -67,6 +69,7 @@ class RecoverReport:
     frames_expected: int
     frames_stored: int
     frames_lost: int
+    frames_projection_only: int
     losses: tuple[Loss, ...]
     changes: tuple[str, ...]
     quarantined: tuple[str, ...]
@@ -242,6 +245,7 @@ class _Recovery:
             frames_expected=self.plan.frames,
             frames_stored=len(ledger.stored),
             frames_lost=len(ledger.lost),
+            frames_projection_only=len(ledger.projection_only),
             losses=ledger.losses,
             changes=tuple(dict.fromkeys(self._changes)),
             quarantined=quarantined,

@@ -23,6 +23,7 @@ from ...stream.clock import monotonic_s
 from ...stream.errors import OctostreamError, SourceError
 from ...stream.messages import Sealed
 from ..given_metadata import given_metadata
+from ..outcome import only_projections
 from ..output import say_json
 from ..progress import Show, frame_progress
 
@@ -222,6 +223,7 @@ def result(run: Recording, sealed: Sealed) -> dict[str, Any]:
         "frames_sent": run.sent,
         "frames_stored": ledger["frames_stored"],
         "frames_lost": ledger["frames_lost"],
+        "frames_projection_only": ledger["frames_projection_only"],
         "frames_late": summary["late"],
         "lost": ledger["lost"],
         "rate_hz": summary["rate_hz"],
@@ -235,7 +237,7 @@ def _print_result(console: Console, facts: dict[str, Any]) -> None:
     style = "green" if _good(facts) else "red"
     console.print(
         f"[{style}]{facts['status']}[/]: {facts['frames_stored']} of {facts['frames_expected']} frames stored, "
-        f"{facts['frames_lost']} lost, {facts['rate_hz']} Hz"
+        f"{facts['frames_lost']} lost, {facts['rate_hz']} Hz{only_projections(facts['frames_projection_only'])}"
     )
     for loss in facts["lost"][:10]:
         console.print(f"lost       {loss['first']}–{loss['last']} at {loss['where']}: {loss['why']}", markup=False)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from ..outcome import only_projections
 from ..output import say_json
 from ..progress import check_progress
 
@@ -36,6 +37,6 @@ def command(
             console.print(f"kept     {file} in .octostream/quarantine", style="yellow", markup=False)
         word = "[green]recovered[/]" if report.ok else "[yellow]consistent[/]"
         counts = f"{report.frames_stored} of {report.frames_expected} frames stored, {report.frames_lost} lost"
-        console.print(f"{word}  {report.status}: {counts}")
+        console.print(f"{word}  {report.status}: {counts}{only_projections(report.frames_projection_only)}")
     if not report.ok:
         raise typer.Exit(1)

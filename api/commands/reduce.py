@@ -15,6 +15,7 @@ from rich.console import Console
 from ...stream.clock import monotonic_s
 from ...stream.errors import OctostreamError
 from ...stream.ledger import Ledger
+from ..outcome import only_projections
 from ..output import say_json
 from ..progress import check_progress
 from .acquire import interrupt
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from ..offline_store import OfflineStore
 
 NAME = "reduce"
+
+_COUNTS = ("frames_expected", "frames_stored", "frames_lost", "frames_projection_only")
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,8 @@ def _facts(store: OfflineStore, ledger: Ledger, seconds: float) -> dict[str, Any
         "name": run.name,
         "store": run.store,
         "status": ledger.status,
-        **{key: told[key] for key in ("frames_expected", "frames_stored", "frames_lost", "lost")},
+        **{key: told[key] for key in _COUNTS},
+        "lost": told["lost"],
         "blocks": len(blocks),
         "blocks_found": len(store.done),
         "rate_hz": round(frames / seconds, 1) if frames > 0 and store.sealed is None else None,
@@ -122,7 +126,7 @@ def _print(console: Console, facts: Mapping[str, Any]) -> None:
     rate = f", {facts['rate_hz']} frames/s" if facts["rate_hz"] else ""
     console.print(
         f"[{style}]{facts['status']}[/]: {facts['frames_stored']} of {facts['frames_expected']} frames stored, "
-        f"{facts['frames_lost']} lost{rate}"
+        f"{facts['frames_lost']} lost{rate}{only_projections(facts['frames_projection_only'])}"
     )
     for loss in facts["lost"][:10]:
         console.print(f"lost       {loss['first']}–{loss['last']} at {loss['where']}: {loss['why']}", markup=False)
