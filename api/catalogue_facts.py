@@ -2,47 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
+from .. import __version__
 from ..sinks.catalogue.facts import RunFacts
+from ..sinks.catalogue.investigations import LOCAL
 from ..sinks.runfile import read_run
 from ..stream.errors import StoreError
 from ..stream.report import RunReport
-from .cataloguing import Cataloguing
 from .described import Techniques
 
 
-class FactsOfStores:
-    """The facts of the runs of a data directory.
+def facts_of_store(data: Path, techniques: Techniques, report: RunReport) -> RunFacts | None:
+    """Give the facts of a run as the service would have told them.
 
     Parameters
     ----------
     data : Path
-        The directory, resolved.
+        Directory of the stores, resolved.
     techniques : Techniques
         Say what metadata mean.
+    report : RunReport
+        How far the run is, and where its store.
 
-    Raises
-    ------
-    StoreError
-        The registry cannot be used.
+    Returns
+    -------
+    RunFacts or None
+        None without a store in the directory, and of a run that belongs into no catalogue.
     """
-
-    def __init__(self, data: Path, techniques: Techniques) -> None:
-        self._cataloguing = Cataloguing(data, 1.0, techniques)  # the interval is of no matter: nothing grows here
-
-    def close(self) -> None:
-        """Let go of what is held."""
-        self._cataloguing.close()
-
-    def of(self, report: RunReport) -> RunFacts | None:
-        """Give the facts of a run as the service would have told them; None without a store or a place there."""
-        try:
-            stored = read_run(Path(report.store))
-        except StoreError:
-            return None
-        intents = self._cataloguing.grown(stored.run, report)
-        if not intents:  # the catalogue is told nothing of such runs
-            return None
-        return replace(intents[0].facts, software=stored.software.get("octostream", intents[0].facts.software))
+    if report.investigation == LOCAL:
+        return None
+    try:
+        stored = read_run(Path(report.store))
+        software = stored.software.get("octostream", __version__)
+        return RunFacts.of(stored.run, report, data, software, techniques.for_catalogue(stored.run))
+    except StoreError:
+        return None

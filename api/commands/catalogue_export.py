@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +14,7 @@ from ...sinks.catalogue.investigations import LOCAL
 from ...sinks.catalogue.parameters import kinds_of
 from ...stream.errors import OctostreamError, UsageError
 from ...stream.report import RunReport
-from ..catalogue_facts import FactsOfStores
+from ..catalogue_facts import facts_of_store
 from ..catalogue_files import CatalogueFiles, catalogue_settings, open_files
 from ..described import Techniques
 from ..output import say_json
@@ -48,12 +47,12 @@ def command(
     settings = Settings.load(config, {"data": data})
     where = catalogue_settings(settings)
     techniques = Techniques(settings.techniques, settings.technique)
-    with open_files(settings) as files, closing(FactsOfStores(files.data, techniques)) as stores:
+    with open_files(settings) as files:
         exported: list[Exported] = []
         unknown: list[str] = []
         for report in _reports(files, runs or []):
             told = files.outbox.facts(report.id)
-            if facts := told.at(report) if told else stores.of(report):
+            if facts := told.at(report) if told else facts_of_store(files.data, techniques, report):
                 exported.append(Exported(facts, report.status, take_inventory(Path(facts.store))))
             else:
                 unknown.append(report.id)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from contextlib import closing
 from typing import Annotated
 
 import typer
@@ -12,7 +11,7 @@ from ...sinks.catalogue.facts import RunFacts
 from ...sinks.catalogue.installed import require_icat
 from ...sinks.catalogue.settings import read_credentials
 from ...stream.errors import OctostreamError, UsageError
-from ..catalogue_facts import FactsOfStores
+from ..catalogue_facts import facts_of_store
 from ..catalogue_files import CatalogueFiles, catalogue_settings, open_files
 from ..described import Techniques
 from ..output import say_json
@@ -65,8 +64,7 @@ def _facts(files: CatalogueFiles, run: str, techniques: Techniques) -> RunFacts:
     report = files.registry.get(run)
     if told := files.outbox.facts(run):
         return told.at(report) if report else told
-    with closing(FactsOfStores(files.data, techniques)) as stores:
-        facts = stores.of(report) if report else None
+    facts = facts_of_store(files.data, techniques, report) if report else None
     if facts is None:
         raise OctostreamError(f"run {run} is of no investigation in ICAT, or its store is gone", "there is no owner")
     return facts

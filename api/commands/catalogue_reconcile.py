@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import closing
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -11,7 +11,7 @@ import typer
 from ...sinks.catalogue.installed import require_icat
 from ...sinks.catalogue.settings import read_credentials
 from ...stream.clock import wall_ns
-from ..catalogue_facts import FactsOfStores
+from ..catalogue_facts import facts_of_store
 from ..catalogue_files import catalogue_settings, open_files
 from ..described import Techniques
 from ..output import say_json
@@ -41,13 +41,10 @@ def command(
     credentials = read_credentials(where)
     techniques = Techniques(settings.techniques, settings.technique)
     console, done = plain_console(), list[Reconciled]()
-    with (
-        open_files(settings) as files,
-        closing(FactsOfStores(files.data, techniques)) as facts,
-        reached(where, credentials) as client,
-    ):
+    with open_files(settings) as files, reached(where, credentials) as client:
         lookup = Lookup(client, where.facility)
-        reconciliation = Reconciliation(files.registry, files.outbox, lookup, facts.of, wall_ns)
+        facts_of = partial(facts_of_store, files.data, techniques)
+        reconciliation = Reconciliation(files.registry, files.outbox, lookup, facts_of, wall_ns)
         for one in reconciliation.run(dry=dry_run):
             done.append(one)
             if not as_json and one.state != "as it should be":

@@ -97,7 +97,9 @@ class Reconciliation:
         told = self.outbox.facts(report.id)
         facts = told.at(report) if told else self.facts_of(report)
         if facts is None:
-            return _of(report, "for a person", [UNTOLD, f"its store {report.store} is gone"])
+            return _of(
+                report, "for a person", [UNTOLD, f"its store {report.store} is gone, or not in the data directory"]
+            )
         digest = ledger_digest(Path(report.store))
         wrong = differences(facts, report.status, digest, audit(self.lookup, facts))
         why = [*([] if told else [UNTOLD]), *(difference.text for difference in wrong)]
