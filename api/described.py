@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..sinks.catalogue.checked_metadata import Value, check_metadata
 from ..sinks.catalogue.facts import Described
-from ..sinks.catalogue.parameters import parameters_of
+from ..sinks.catalogue.parameters import check_alike, parameters_of
 from ..sinks.catalogue.template import Template, TemplateError
 from ..sinks.catalogue.template_file import FREE, read_template, technique_names
 from ..stream.model import Run
@@ -45,10 +45,12 @@ class Techniques:
         Raises
         ------
         TemplateError
-            One makes no sense, or the default is none of them.
+            One makes no sense, two contradict each other, or the default is none of them.
         """
         read_template(self.default, self.folder)
-        return [read_template(name, self.folder) for name in technique_names(self.folder)]
+        templates = [read_template(name, self.folder) for name in technique_names(self.folder)]
+        check_alike(templates)
+        return templates
 
     def describe(self, technique: str, metadata: Mapping[str, Value]) -> tuple[str, dict[str, Value]]:
         """Give the technique of a run, and its metadata as the technique wants them.

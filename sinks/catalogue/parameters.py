@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from .checked_metadata import Value
-from .template import OTHERS, Field, Template
+from .template import OTHERS, Field, Template, TemplateError
 from .vocabulary import NO_UNITS, ParameterKind
 
 
@@ -35,6 +35,31 @@ def kinds_of(template: Template) -> Sequence[ParameterKind]:
         ParameterKind(f.parameter, f.unit or NO_UNITS, _type(f), f.help) for f in template.fields if f.in_parameter
     ]
     return [*kinds, ParameterKind(OTHERS, NO_UNITS, "STRING", "What no field of the technique asks for, as JSON")]
+
+
+def check_alike(templates: Iterable[Template]) -> None:
+    """See that all templates mean the same by a parameter, and by the name of a technique: ICAT has each once.
+
+    Raises
+    ------
+    TemplateError
+        Naming two that do not.
+    """
+    meanings: dict[tuple[str, ...], tuple[str, Template]] = {}
+    for template in templates:
+        for key, meaning in _meanings(template):
+            known, other = meanings.setdefault(key, (meaning, template))
+            if known != meaning:
+                what = f"templates {other.name!r} and {template.name!r} disagree on {' '.join(key)}"
+                raise TemplateError(f"{what}: {known}, {meaning}", "give one of them another name in ICAT")
+
+
+def _meanings(template: Template) -> Iterator[tuple[tuple[str, ...], str]]:
+    for kind in kinds_of(template):
+        yield ("the parameter", repr(kind.name), f"in {kind.units}"), kind.type
+    for term in template.terms[:1]:
+        yield ("the technique", repr(term.label)), term.iri
+        yield ("the technique", term.iri), repr(term.label)
 
 
 def parameters_of(template: Template, metadata: Mapping[str, Value]) -> Sequence[ParameterValue]:

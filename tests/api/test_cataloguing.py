@@ -7,6 +7,7 @@ from octostream.api.cataloguing import Cataloguing
 from octostream.api.described import Techniques
 from octostream.api.stored_runs import registry_file
 from octostream.sinks.catalogue.investigations import FRESH_NS, Investigations
+from octostream.sinks.catalogue.template import TemplateError
 from octostream.stream.clock import wall_ns
 from octostream.stream.errors import RefusedError, StoreError
 from octostream.stream.ranges import Ranges
@@ -135,6 +136,31 @@ def test_whichever_field_is_for_the_name_of_the_sample_names_it(tmp_path):
     assert named("labels", sample="red") == ("", [("sample_label", "red")])
     assert named("both", fish="7", sample="red") == ("7", [("sample_label", "red")])
     assert named("free", sample="9")[0] == "9"
+
+
+FIELD = 'label = "X"\nhelp = "of it"\nome = "Image/Description"\nrembi = "Biosample: x"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            f'[field.power]\ntype = "number"\nunit = "mW"\nrange = [0, 5]\nicat = "laser_power"\n{FIELD}',
+            "templates 'lightsheet' and 'ours' disagree on the parameter 'laser_power' in mW: STRING, NUMERIC",
+        ),
+        ('[[term]]\nid = "x"\nlabel = "SPIM"\niri = "y"\n', "on the technique 'SPIM': http"),
+        (
+            '[[term]]\nid = "x"\nlabel = "sheet"\niri = "http://purl.obolibrary.org/obo/FBbi_00000369"\n',
+            "FBbi_00000369: 'SPIM', 'sheet'",
+        ),
+    ],
+)
+def test_templates_that_contradict_each_other_stop_the_service(tmp_path, text, said):
+    (tmp_path / "ours.toml").write_text(f'summary = "Ours"\n{text}')
+    with pytest.raises(TemplateError, match=said):
+        Techniques(tmp_path).check()
+    (tmp_path / "ours.toml").write_text('summary = "Ours"\nbase = "lightsheet"')
+    Techniques(tmp_path).check()
 
 
 def test_metadata_mean_what_the_technique_says_and_nothing_is_lost_without_it(tmp_path):
