@@ -90,13 +90,17 @@ class RunFollower:
             self._take(committed)
         return False
 
-    def finish(self, committed: Ranges) -> Mapping[str, Rows]:
+    def finish(
+        self, committed: Ranges, progress: Callable[[int, int], None] = lambda done, total: None
+    ) -> Mapping[str, Rows]:
         """Take what is left, frames that are missing as lost, and write what belongs to the whole run.
 
         Parameters
         ----------
         committed : Ranges
             All blocks that there will be.
+        progress : callable
+            Called with (time points taken, time points in all).
 
         Returns
         -------
@@ -109,8 +113,10 @@ class RunFollower:
             The same call may be repeated.
         """
         self._write()
+        self._tell(progress)
         while self._final is None and self._any_left(committed):
             self._take(committed)
+            self._tell(progress)
         if self._final is None:
             self._final = self._follower.finish()
         while self._final:
@@ -118,6 +124,10 @@ class RunFollower:
             self._writer.write_run_product(path, self._final[path])
             del self._final[path]
         return _joined(self._rows)
+
+    def _tell(self, progress: Callable[[int, int], None]) -> None:
+        total = self._plan.shape[0]
+        progress(min(self._row * self._plan.blocks.step[0], total), total)
 
     def _whole(self, committed: Ranges) -> bool:
         return self._row < self._plan.blocks.grid[0] and all(n in committed for n in self._plan.blocks.row(self._row))

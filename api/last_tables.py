@@ -24,7 +24,12 @@ Follow = Callable[[Ranges], Mapping[str, Rows]]
 log = structlog.get_logger()
 
 
-def last_tables(keeper: StoreKeeper, reduction: Reduction, follow: Follow | None = None) -> Derived:
+def last_tables(
+    keeper: StoreKeeper,
+    reduction: Reduction,
+    follow: Follow | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Derived:
     """Follow a run to its end, and make these tables; what fails costs its own tables and nothing else.
 
     Parameters
@@ -34,6 +39,8 @@ def last_tables(keeper: StoreKeeper, reduction: Reduction, follow: Follow | None
     reduction : Reduction
     follow : callable, optional
         Goes on where a run was followed before; without, it is followed from its beginning.
+    progress : callable
+        Called with (time points followed, time points in all) where it is followed from its beginning.
 
     Returns
     -------
@@ -51,7 +58,8 @@ def last_tables(keeper: StoreKeeper, reduction: Reduction, follow: Follow | None
     making = _Making(keeper, keeper.recorded({table.name for step in summing for table in step.tables}))
     if reduction.series:
         own = [table.name for step in reduction.series for table in step.tables]
-        making.make(own, lambda: (follow or _follower(keeper, reduction))(making.recorded.blocks))
+        begin = follow or (lambda blocks: RunFollower(Path(keeper.run.store), reduction).finish(blocks, progress))
+        making.make(own, lambda: begin(making.recorded.blocks))
     for step in summing:
         making.make(making.not_recorded(step), partial(step.sum_up, making.recorded.rows))
     return making.made
@@ -91,7 +99,3 @@ class _Making:
     def _give_up(self, names: Iterable[str], error: Exception) -> None:
         self.made |= dict.fromkeys(name for name in names if name in self._tables)
         log.error("tables of a run cannot be derived", run=self._run, tables=list(names), why=repr(error))
-
-
-def _follower(keeper: StoreKeeper, reduction: Reduction) -> Follow:
-    return RunFollower(Path(keeper.run.store), reduction).finish

@@ -85,7 +85,12 @@ class _Reading:
 
 
 def reduce_offline(
-    frames: Input, reduction: Reduction, store: OfflineStore, workers: int, progress: Callable[[int, int], None]
+    frames: Input,
+    reduction: Reduction,
+    store: OfflineStore,
+    workers: int,
+    progress: Callable[[int, int], None],
+    following: Callable[[int, int], None] = lambda done, total: None,
 ) -> Ledger:
     """Reduce what a store lacks, and seal it.
 
@@ -100,6 +105,8 @@ def reduce_offline(
         Threads.
     progress : callable
         Called with (frames done, frames in all).
+    following : callable
+        Called with (time points done, time points in all) while the series of the recipe follow the frames.
 
     Returns
     -------
@@ -113,7 +120,7 @@ def reduce_offline(
         Likewise; the blocks under way were finished.
     """
     losses = _reduce_blocks(frames, reduction, store, workers, progress)
-    return store.keeper.seal(losses, last_tables(store.keeper, reduction))
+    return store.keeper.seal(losses, last_tables(store.keeper, reduction, progress=following))
 
 
 def _reduce_blocks(

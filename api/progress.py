@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from ..stream.clock import monotonic_s
 
@@ -98,10 +99,36 @@ def check_progress(
     callable
         Called with (things done, things in all).
     """
+    with stages_progress(console, (doing, things)) as (show,):
+        yield show
+
+
+@contextmanager
+def stages_progress(console: Console, *stages: tuple[str, str]) -> Iterator[Sequence[Callable[[int, int], None]]]:
+    """Show on a terminal how far work is that has several stages, a bar for each from its beginning on.
+
+    Parameters
+    ----------
+    console : Console
+        Where.
+    stages : (str, str)
+        What is done, to what.
+
+    Yields
+    ------
+    sequence of callable
+        One for each stage, called with (things done, things in all).
+    """
     if not console.is_terminal:
-        yield lambda done, total: None
+        yield [lambda done, total: None] * len(stages)
         return
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=32), MofNCompleteColumn(), TextColumn(things))
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(doing, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+    text = TextColumn("{task.description}"), TextColumn("{task.fields[things]}")
+    with Progress(
+        text[0], BarColumn(bar_width=32), MofNCompleteColumn(), text[1], console=console, transient=True
+    ) as p:
+        tasks = [p.add_task(doing, total=None, visible=not k, things=of) for k, (doing, of) in enumerate(stages)]
+        yield [partial(_advance, p, task) for task in tasks]
+
+
+def _advance(progress: Progress, task: TaskID, done: int, total: int) -> None:
+    progress.update(task, completed=done, total=total, visible=True)

@@ -17,7 +17,7 @@ from ...stream.errors import OctostreamError
 from ...stream.ledger import Ledger
 from ..outcome import only_projections
 from ..output import say_json
-from ..progress import check_progress
+from ..progress import stages_progress
 from .acquire import interrupt
 
 if TYPE_CHECKING:
@@ -90,8 +90,8 @@ def _reduce(asked: _Asked, console: Console) -> dict[str, Any]:
             _announce(console, store)
             began, ledger = monotonic_s(), store.sealed
             if ledger is None:
-                with check_progress(console, "reducing", "frames") as show:
-                    ledger = reduce_offline(frames, reduction, store, asked.workers, show)
+                with stages_progress(console, ("reducing", "frames"), ("following", "time points")) as shows:
+                    ledger = reduce_offline(frames, reduction, store, asked.workers, *shows)
             return _facts(store, ledger, monotonic_s() - began)
     finally:
         frames.close()

@@ -62,11 +62,15 @@ def input_of(raw, rate_hz=None, lost=(), seen=None):
     return Input(plan, read, lambda: None)
 
 
-def reduce(frames, out, workers=1, overrides=(), keep_raw=False, progress=lambda done, total: None):
+def nobody(done, total):
+    pass
+
+
+def reduce(frames, out, workers=1, overrides=(), keep_raw=False, progress=nobody, following=nobody):
     recipe, maps = Recipe.load("lightsheet", ["pyramid.until=4", *overrides]).resolve(frames.plan.frame_shape)
     reduction = plan_reduction(recipe, frames.plan, maps, keep_raw=keep_raw)
     with open_store(out, frames, reduction, maps, keep_raw=keep_raw) as store:
-        return store.sealed or reduce_offline(frames, reduction, store, workers, progress)
+        return store.sealed or reduce_offline(frames, reduction, store, workers, progress, following)
 
 
 def pixels(store):
@@ -175,6 +179,18 @@ def test_a_finished_store_is_told_again_and_not_touched(whole):
     assert reduce(six_blocks(seen=seen), whole).status == "complete"
     assert seen == [0, 20]
     assert {f: f.stat().st_mtime_ns for f in whole.rglob("*")} == before
+
+
+def test_what_follows_the_frames_is_shown_as_it_comes(tmp_path):
+    frames, told = input_of(raw_of((7, 1, 2, 9, 7)), 4.0), []
+    series = ("drift=true", "drift.max_shift=2")
+    tell = {name: lambda done, total, name=name: told.append((name, done, total)) for name in ("frames", "images")}
+    reduce(frames, tmp_path / "a.ome.zarr", 1, series, progress=tell["frames"], following=tell["images"])
+    assert frames.plan.blocks.grid[0] > 2
+    names, shown = [name for name, *_ in told], [(done, total) for name, done, total in told if name == "images"]
+    assert (names[0], names[-1], names) == ("frames", "images", sorted(names))
+    assert shown == [(min(k * frames.plan.blocks.step[0], 7), 7) for k in range(frames.plan.blocks.grid[0] + 1)]
+    reduce(frames, tmp_path / "b.ome.zarr", following=lambda *_: pytest.fail("nothing follows these frames"))
 
 
 def test_a_finished_store_says_what_it_was_reduced_on(whole):
