@@ -12,7 +12,6 @@ from octostream.api.routes.preview import MAX_VIEWERS
 from octostream.api.settings import Settings
 from octostream.sinks.appended import GATHERED_BYTES
 from octostream.sinks.catalogue.intent import Kind
-from octostream.sinks.catalogue.owners import WAITING
 from octostream.sinks.catalogue.settings import CatalogueSettings
 from octostream.sinks.shard_writer import CHUNKS_BYTES, SLAB_BYTES
 from octostream.sinks.writer import AT_ONCE, THREADS
@@ -49,7 +48,6 @@ def test_numbers_are_those_of_the_code():
     assert rows["open runs"] == str(OPEN_RUNS)
     assert rows["runs that are over, for agents that ask how they ended"] == str(REMEMBERED_RUNS)
     assert rows["runs that are over, on the page"] == f"{REMEMBERED_RUNS}, for {SHOW_SEALED_S:g} s"
-    assert rows["runs whose data are to be handed to their owners"] == str(WAITING)
     assert (len(get_args(Kind)), "at most five entries a run" in rows["what ICAT has not been told yet"]) == (5, True)
     assert f"{MAX_VIEWERS} previews, {server_config(None, '', 0).limit_concurrency} connections" in text
     assert f"and {SPARE_BYTES // MIB} MiB for what a working process adds" in text
