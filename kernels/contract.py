@@ -11,50 +11,24 @@ They need pytest, or anything that runs methods called ``test_…``, and Hypothe
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..stream.tables import Rows
+from .contract_base import Contract
 from .contract_checks import Comparison, equal, equal_rows, same, says_what_it_is
 from .contract_runs import Case, Outcome, cases, run
 from .lane_steps import LANE
 from .recipe import Recipe
 from .reduction import BlockReducer, Reduction, plan_reduction
-from .step import Planned, Step
+from .step import Planned
 
 
-class StepContract:
-    """What every step of the kinds map, fold and stack has to keep.
-
-    Attributes
-    ----------
-    step : Step
-        Under test.
-    parameters : mapping
-        Its parameters; the defaults where it is silent.
-    recipe : sequence of str
-        Changes to the recipe ``lightsheet`` that the step acts in: ``"bin.factor=1"``.
-    smallest : tuple of int
-        Least (z, y, x) of a run that it takes.
-    examples : int
-        Runs that are tried for each promise.
-    rtol, atol : float
-        Within which floats agree with the reference; whole numbers are equal.
-    not_compared : sequence of str
-        What the reference does not give: paths of products, ``tables/NAME`` of tables.
-    """
-
-    step: ClassVar[Step]
-    parameters: ClassVar[Mapping[str, Any]] = {}
-    recipe: ClassVar[Sequence[str]] = ()
-    smallest: ClassVar[tuple[int, int, int]] = (1, 1, 1)
-    examples: ClassVar[int] = 15
-    rtol: ClassVar[float] = 1e-5
-    atol: ClassVar[float] = 0.0
-    not_compared: ClassVar[Sequence[str]] = ()
+class StepContract(Contract):
+    """What every step of the kinds map, fold and stack has to keep; `Contract` says what it is told."""
 
     def reference(
         self, raw: NDArray[np.uint16], level0: NDArray[np.uint16], present: NDArray[np.bool_]
@@ -202,10 +176,7 @@ class StepContract:
         return Planned(reduction.lane.products) if self.step.plan is None else reduction.steps[-1]
 
     def _for_cases(self, holds: Callable[[Case], None]) -> None:
-        from hypothesis import HealthCheck, given, settings  # the package does without where nothing is tested
-
-        few = settings(max_examples=self.examples, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-        few(given(cases(self.smallest, whole_stacks=self.step.kind == "stack"))(holds))()
+        self.try_each(cases(self.smallest, whole_stacks=self.step.kind == "stack"), holds)
 
 
 def _of_frames(rows: Rows, numbers: NDArray[np.int64]) -> dict[str, NDArray[Any]]:

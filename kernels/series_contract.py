@@ -10,50 +10,23 @@ class TestLongest(SeriesContract):
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..stream.model import Plan
 from ..stream.tables import Rows
+from .contract_base import Contract
 from .contract_checks import Comparison, equal, equal_rows, same, says_what_it_is
 from .contract_follow import Run, follow, runs
 from .recipe import Recipe
 from .reduction import Reduction, plan_reduction
-from .step import Step
 
 
-class SeriesContract:
-    """What every step of the kind derived has to keep.
-
-    Attributes
-    ----------
-    step : Step
-        Under test.
-    parameters : mapping
-        Its parameters; the defaults where it is silent. It looks at a level that the recipe makes.
-    recipe : sequence of str
-        Changes to the recipe ``lightsheet`` that the step acts in: ``"bin.factor=1"``.
-    smallest : tuple of int
-        Least raw (z, y, x) of a run that it takes.
-    examples : int
-        Runs that are tried for each promise.
-    rtol, atol : float
-        Within which floats agree with the reference; whole numbers are equal.
-    not_compared : sequence of str
-        What the reference does not give: paths of products, ``tables/NAME`` of tables.
-    """
-
-    step: ClassVar[Step]
-    parameters: ClassVar[Mapping[str, Any]] = {}
-    recipe: ClassVar[Sequence[str]] = ()
-    smallest: ClassVar[tuple[int, int, int]] = (1, 1, 1)
-    examples: ClassVar[int] = 15
-    rtol: ClassVar[float] = 1e-5
-    atol: ClassVar[float] = 0.0
-    not_compared: ClassVar[Sequence[str]] = ()
+class SeriesContract(Contract):
+    """What every step of the kind derived has to keep; `Contract` says what it is told."""
 
     def reference(self, images: NDArray[np.uint16], present: NDArray[np.bool_]) -> Mapping[str, NDArray[Any] | Rows]:
         """Say in plain NumPy what the step makes of a whole run; override it.
@@ -133,7 +106,4 @@ class SeriesContract:
         return plan_reduction(Recipe.load("lightsheet", [*self.recipe]), plan, extra=[(self.step, told)])
 
     def _for_runs(self, holds: Callable[[Run], None]) -> None:
-        from hypothesis import HealthCheck, given, settings  # the package does without where nothing is tested
-
-        few = settings(max_examples=self.examples, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-        few(given(runs(self.smallest, self._planned))(holds))()
+        self.try_each(runs(self.smallest, self._planned), holds)
