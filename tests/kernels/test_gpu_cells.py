@@ -17,10 +17,9 @@ from octostream.stream import model
 from octostream.stream.model import Plan
 
 from .counts import counts_of, kinds
-from .cuda_emulator.device import POISON, EmulatedDevice
 from .gpu_devices import on_every_device
 from .mapped import mapped_recipe
-from .test_gpu_lane import assert_same, planned, reduce_all, seeds
+from .test_gpu_lane import assert_every_pixel_is_written_and_twice_the_same, assert_same, planned, reduce_all, seeds
 
 #: Around the sizes at which the kernel cuts frames: cells of up to eight pixels, 32 cells of a row, four rows.
 sides = st.one_of(st.integers(1, 40), st.sampled_from([63, 64, 65, 127, 129, 255, 257]))
@@ -112,17 +111,8 @@ def test_fractions_are_off_at_ties_only(device_of, mode):
 
 @on_every_device
 def test_every_pixel_is_written_and_twice_gives_the_same_bits(device_of):
-    frames, plan = counts_of((2, 2, 2, 37, 70), "ends", 4), Plan((2, 2, 2, 37, 70))
-    hot = {"hot_pixels.pixels": np.argwhere(np.random.default_rng(1).random((37, 70)) < 0.05).astype(np.int32)}
-    gpu = planned(mapped_recipe(hot, "pyramid.until=2", *settings_of((2, "max"))), plan, hot)[1]
-    first, _ = reduce_all(GpuLane(gpu, device_of(0)), plan, frames)
-    device = device_of(9)
-    lane = GpuLane(gpu, device)
-    if isinstance(device, EmulatedDevice):
-        lane._products.bytes.fill(POISON)
-    for _ in range(2):
-        again, _ = reduce_all(lane, plan, frames, np.random.default_rng(5).permutation)
-        assert_same(again, first)
+    frames = counts_of((2, 2, 2, 37, 70), "ends", 4)
+    assert_every_pixel_is_written_and_twice_the_same(device_of, frames, *settings_of((2, "max")))
 
 
 @on_every_device
