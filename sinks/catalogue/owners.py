@@ -21,6 +21,8 @@ from .owner_command import OwnerCommand, owner_command
 from .owner_notes import NOT_RUN, OwnerNotes
 from .settings import PASSWORD_VARIABLE, USERNAME_VARIABLE, CatalogueSettings
 
+#: What was killed, and may be one that cannot be, is waited for so long, seconds.
+KILLED_S = 5.0
 _LONGEST_WHY = 500
 
 log = structlog.get_logger()
@@ -66,9 +68,11 @@ def run_owner_command(command: OwnerCommand, timeout_s: float) -> str:
         except subprocess.TimeoutExpired:
             return f"{command.arguments[0]} did not end within {timeout_s:g} s"
         finally:
-            with suppress(ProcessLookupError):  # it has ended, and so has all that it started
+            # It has ended, and so has all that it started; or it is another's by now, as with sudo.
+            with suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(KILLED_S)
         if code == 0:
             return f"left out: {', '.join(map(ascii, command.left_out))}" if command.left_out else ""
         said.seek(0)

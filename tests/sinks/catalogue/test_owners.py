@@ -99,6 +99,24 @@ def test_a_command_that_fails_says_why(arguments, why):
     assert why in run_owner_command(owner_command(arguments, FACTS, []), 1)
 
 
+def _of_another(*_):
+    raise PermissionError(1, "Operation not permitted")
+
+
+@pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
+def test_a_command_that_is_anothers_by_now_holds_nobody_up(monkeypatch, tmp_path):
+    """As sudo makes it: its group cannot be killed."""
+    monkeypatch.setattr("octostream.sinks.catalogue.owners.os.killpg", _of_another)
+    monkeypatch.setattr("octostream.sinks.catalogue.owners.KILLED_S", 0.1)
+    assert run_owner_command(owner_command((sys.executable, "-c", ""), FACTS, []), 60) == ""
+    gate = tmp_path / "gate"
+    endless = owner_command(gated(gate, sys.executable, "-c", ""), FACTS, [])
+    try:
+        assert "did not end within 1 s" in run_owner_command(endless, 1)
+    finally:
+        gate.touch()
+
+
 def test_users_are_those_of_the_investigation_and_visit(connection, ready):
     lookup = Lookup(connection.client(), FACILITY)
     assert users_of(lookup, FACTS) == ["simple/alice"]
