@@ -44,7 +44,7 @@ def command(
     with open_files(settings) as files, reached(where, credentials) as client:
         lookup = Lookup(client, where.facility)
         facts_of = partial(facts_of_store, files.data, techniques)
-        reconciliation = Reconciliation(files.registry, files.outbox, lookup, facts_of, wall_ns)
+        reconciliation = Reconciliation(files.registry, files.outbox, lookup, facts_of, where.raw_shards, wall_ns)
         for one in reconciliation.run(dry=dry_run):
             done.append(one)
             if not as_json and one.state != "as it should be":

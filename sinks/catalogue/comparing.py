@@ -52,7 +52,9 @@ class Difference:
     mendable: bool
 
 
-def differences(facts: RunFacts, status: str, ledger_digest: str, found: Sequence[Found]) -> Sequence[Difference]:
+def differences(
+    facts: RunFacts, status: str, ledger_digest: str, files: Mapping[d.Part, int], found: Sequence[Found]
+) -> Sequence[Difference]:
     """Compare what ICAT has with what it should have.
 
     Parameters
@@ -64,6 +66,8 @@ def differences(facts: RunFacts, status: str, ledger_digest: str, found: Sequenc
         meanwhile is looked at.
     ledger_digest : str
         SHA-256 of the ledger; empty where it cannot be read.
+    files : mapping
+        How many Datafiles each part should have, at least.
     found : sequence of Found
         All that carry the run's identity.
     """
@@ -79,6 +83,7 @@ def differences(facts: RunFacts, status: str, ledger_digest: str, found: Sequenc
             told += _misplaced(facts, part, claims[0])
             if status != "recording":
                 told += _wrong(facts, part, status, ledger_digest, claims[0])
+                told += _incomplete(files[part], claims[0])
     return told
 
 
@@ -100,7 +105,11 @@ def _wrong(facts: RunFacts, part: d.Part, status: str, ledger_digest: str, datas
         if has != parameter.value:
             what = "is missing" if has is None else f"is {has!r}, not {parameter.value!r}"
             yield Difference(f"parameter {kind.name} of dataset {dataset.id} {what}", mendable=True)
-    if not dataset.files:
-        yield Difference(f"dataset {dataset.id} has no Datafile", mendable=True)
     if part == "reduced" and not dataset.job:
         yield Difference(f"dataset {dataset.id} has no job", mendable=True)
+
+
+def _incomplete(files: int, dataset: Found) -> Iterator[Difference]:
+    if dataset.files < files:
+        has = f"{dataset.files} of {files} Datafiles" if dataset.files else "no Datafile"
+        yield Difference(f"dataset {dataset.id} has {has}", mendable=True)

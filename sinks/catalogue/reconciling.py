@@ -11,9 +11,11 @@ from ...stream.report import RunReport
 from ..registry import Registry
 from .audit import audit
 from .comparing import differences
+from .datafiles import files_of
+from .description import Part, parts
 from .facts import RunFacts
 from .intent import Intent, Kind
-from .inventory import ledger_digest
+from .inventory import Inventory, ledger_digest, take_inventory
 from .investigations import LOCAL
 from .lookup import Lookup
 from .outbox import Outbox
@@ -60,6 +62,8 @@ class Reconciliation:
         By the service's account.
     facts_of : callable
         Gives what is to be said of a run that the catalogue never heard of, from its store; None where that is gone.
+    raw_shards : bool
+        Of the settings.
     now_ns : callable
         Wall clock.
     """
@@ -68,6 +72,7 @@ class Reconciliation:
     outbox: Outbox
     lookup: Lookup
     facts_of: Callable[[RunReport], RunFacts | None]
+    raw_shards: bool
     now_ns: Callable[[], int]
 
     def run(self, *, dry: bool) -> Iterator[Reconciled]:
@@ -100,14 +105,25 @@ class Reconciliation:
             return _of(
                 report, "for a person", [UNTOLD, f"its store {report.store} is gone, or not in the data directory"]
             )
-        digest = ledger_digest(Path(report.store))
-        wrong = differences(facts, report.status, digest, audit(self.lookup, facts))
+        inventory = self._inventory(facts)
+        files: dict[Part, int] = {
+            part: len(files_of(facts, part, inventory, raw_shards=self.raw_shards)) for part in parts(facts)
+        }
+        found = audit(self.lookup, facts)
+        wrong = differences(facts, report.status, inventory.ledger_digest, files, found)
         why = [*([] if told else [UNTOLD]), *(difference.text for difference in wrong)]
         if any(not difference.mendable for difference in wrong):
             return _of(report, "for a person", why)
         if not why:
             return _of(report, "as it should be", ())
         return _of(report, "to be told again" if dry else self._tell(facts, report), why)
+
+    def _inventory(self, facts: RunFacts) -> Inventory:
+        """Look through a store where its shards are files in ICAT; else its ledger is enough."""
+        store = Path(facts.store)
+        if self.raw_shards and facts.keep_raw:
+            return take_inventory(store)
+        return Inventory({}, (), ledger_digest(store))
 
     def _tell(self, facts: RunFacts, report: RunReport) -> State:
         intent = Intent(_KIND[report.status], facts)

@@ -18,8 +18,9 @@ def dataset(part="reduced", facts=FACTS, status="complete", digest="abc", **chan
     return replace(whole, **changes)
 
 
-def wrong(*found, facts=FACTS, status="complete", digest="abc"):
-    return [(difference.text, difference.mendable) for difference in differences(facts, status, digest, found)]
+def wrong(*found, facts=FACTS, status="complete", digest="abc", raw_files=1):
+    files = {"reduced": 1, "raw": raw_files}
+    return [(difference.text, difference.mendable) for difference in differences(facts, status, digest, files, found)]
 
 
 def test_what_is_as_it_should_be_differs_in_nothing():
@@ -52,6 +53,12 @@ def test_each_parameter_counts(parameter):
     assert wrong(other, dataset("raw")) == [
         (f"parameter {key[0]} of dataset 7 is 'other', not {parameter.value!r}", True)
     ]
+
+
+def test_each_shard_that_should_be_a_file_counts_and_what_others_added_does_not():
+    assert wrong(dataset(), dataset("raw", files=3), raw_files=5) == [("dataset 7 has 3 of 5 Datafiles", True)]
+    assert wrong(dataset(files=9), dataset("raw", files=6), raw_files=5) == []
+    assert wrong(dataset(), dataset("raw", files=0), raw_files=0) == [], "the store is gone: nobody knows"
 
 
 def test_what_is_not_there_or_there_twice_is_named():

@@ -43,8 +43,13 @@ def reconcile(registry, outbox, connection):
         n = int(told.name.removeprefix("run"))
         return None if n == 9 else facts_of(n, **OURS, instrument="").at(told)
 
-    reconciliation = Reconciliation(registry, outbox, Lookup(connection.client(), FACILITY), facts_from_store, int)
-    return lambda **options: {r.name: (r.state, r.why) for r in reconciliation.run(**{"dry": False, **options})}
+    lookup = Lookup(connection.client(), FACILITY)
+
+    def run(*, dry=False, raw_shards=False):
+        reconciliation = Reconciliation(registry, outbox, lookup, facts_from_store, raw_shards, int)
+        return {one.name: (one.state, one.why) for one in reconciliation.run(dry=dry)}
+
+    return run
 
 
 @pytest.fixture
@@ -103,6 +108,22 @@ def test_what_was_lost_in_icat_is_told_again(damage, three, reconcile, deliver, 
     assert {state for state, _ in reconcile().values()} == {"as it should be"}
     names = [o.name for o in ready.search("SELECT o FROM Dataset o ORDER BY o.name")]
     assert names == ["run0", "run0 raw", "run1", "run1 raw", "run2", "run2 raw"]
+
+
+def test_a_shard_that_is_no_file_is_told_again(registry, outbox, connection, settings, reconcile, ready, tmp_path):
+    store = tmp_path / "run0.ome.zarr"
+    (store / "raw/0/c").mkdir(parents=True)
+    for n in range(3):
+        (store / f"raw/0/c/{n}").write_bytes(b"x")
+    registry.add(report(0, store=str(store)))
+    outbox.write([Intent("sealed", facts_of(0, **OURS, instrument="").at(report(0, store=str(store))))], 1)
+    deliverer = Deliverer(outbox, connection, settings.model_copy(update={"raw_shards": True}))
+    assert deliverer.turn().worked
+    assert reconcile(raw_shards=True)["run0"] == ("as it should be", ())
+    lose(ready, "SELECT f FROM Datafile f WHERE f.name = 'raw/0/c/1'")
+    assert "has 2 of 3 Datafiles" in reconcile(raw_shards=True, dry=True)["run0"][1][0]
+    store.rename(tmp_path / "archive")
+    assert reconcile(raw_shards=True)["run0"] == ("as it should be", ())
 
 
 def test_a_flag_that_somebody_changed_is_told_again(three, reconcile, deliver, ready):
