@@ -49,7 +49,7 @@ def command(
     with reached(where, credentials) as client:
         say(Finding(f"ICAT {client.apiversion} at {where.url}", "ok"))
         say(Finding(f"login as {credentials.username!r} by {where.authenticator!r}", "ok"))
-        for finding in check(Lookup(client, where.facility), wanted, create=create):
+        for finding in check(Lookup(client, where.facility), wanted, create=create, owners=bool(where.owner_command)):
             say(finding)
     bad = sum(not finding.good for finding in findings)
     if as_json:

@@ -44,7 +44,7 @@ class Finding:
         return self.state in ("ok", "created", "not tried")
 
 
-def check(lookup: Lookup, needs: Sequence[Needed], *, create: bool) -> Iterator[Finding]:
+def check(lookup: Lookup, needs: Sequence[Needed], *, create: bool, owners: bool = False) -> Iterator[Finding]:
     """Look whether runs can be registered.
 
     Parameters
@@ -55,6 +55,8 @@ def check(lookup: Lookup, needs: Sequence[Needed], *, create: bool) -> Iterator[
         What must be there.
     create : bool
         Whether what is missing is created.
+    owners : bool
+        Whether an ``owner_command`` is set, which needs more rights.
 
     Raises
     ------
@@ -70,7 +72,8 @@ def check(lookup: Lookup, needs: Sequence[Needed], *, create: bool) -> Iterator[
     yield _investigations(lookup)
     for thing in needs:
         yield _thing(lookup, thing, create=create)
-    for trial in Trials(lookup, needs).all():
+    trials = Trials(lookup, needs)
+    for trial in (*trials.all(), *(trials.of_owners() if owners else ())):
         yield Finding(f"{trial.right} {trial.entity}", *_outcome(trial.ask))
 
 

@@ -77,6 +77,21 @@ class Trials:
         yield self._may("UPDATE", "Datafile", datafile)
         yield self._may("DELETE", "Dataset", ours)
 
+    def of_owners(self) -> Iterator[Trial]:
+        """Give what is asked, too, where the data of runs are handed to the users of their investigations.
+
+        An investigation that has users can be found by that without a right to see them.
+        """
+        found = self._client.search(
+            "SELECT o FROM Investigation o JOIN o.facility AS f JOIN o.investigationUsers AS u"
+            f" WHERE f.id = {self._lookup.facility().id} ORDER BY o.id DESC LIMIT 0, 1"
+        )
+        links = found and self._client.search(
+            f"SELECT o FROM InvestigationUser o JOIN o.investigation AS i WHERE i.id = {found[0].id} INCLUDE o.user"
+        )
+        yield Trial("READ", "InvestigationUser", (lambda: bool(links)) if found else None)
+        yield Trial("READ", "User", (lambda: any(link.user for link in links)) if links else None)
+
     def _may(self, right: Right, entity: str, bean: Any | None) -> Trial:
         ask = None if bean is None else lambda: bool(self._client.isAccessAllowed(bean, right))
         return Trial(right, entity, ask)

@@ -6,7 +6,7 @@ from octostream.sinks.catalogue.intent import Intent
 from octostream.sinks.catalogue.lookup import Lookup
 from octostream.sinks.catalogue.needs import needs
 from octostream.sinks.catalogue.registration import Registration
-from octostream.sinks.catalogue.rights import RIGHTS, TO_CREATE
+from octostream.sinks.catalogue.rights import FOR_OWNERS, RIGHTS, TO_CREATE
 from octostream.sinks.catalogue.template_file import read_template
 from octostream.tests.icat_server.seed import FACILITY, PROPOSAL
 
@@ -116,6 +116,23 @@ def test_each_right_that_is_missing_is_named(account, client, root, wanted):
     grant(root, RIGHTS)
     root.deleteMany(root.search("SELECT t FROM Technique t"))
     assert states(client, wanted, create=True)["Technique 'SPIM'"] == "no right"
+
+
+def test_the_rights_of_owner_command_are_tried_where_it_is_set(account, client, root, wanted):
+    asked = [f"READ {entity}" for entity in FOR_OWNERS]
+
+    def said():
+        found = states(client, wanted[:9], owners=True)
+        return [found[what] for what in asked]
+
+    assert not set(asked) & states(client, wanted[:9]).keys()
+    assert said() == ["no right", "not tried"]
+    grant(root, {**RIGHTS, "InvestigationUser": "R"})
+    assert said() == ["ok", "no right"]
+    grant(root, joined(RIGHTS, FOR_OWNERS))
+    assert said() == ["ok", "ok"]
+    root.deleteMany(root.search("SELECT o FROM InvestigationUser o"))
+    assert said() == ["not tried", "not tried"]
 
 
 def test_a_facility_that_is_not_there_ends_it(client, wanted):
