@@ -56,10 +56,6 @@ class FixedPoint:
         gain_bits = self.gain_map.itemsize * 8 if self.gain_map.size else 0
         return gain_bits, self.addend_map.itemsize * 8 if self.addend_map.size else 0
 
-    def whole(self, values: float | NDArray[Any]) -> NDArray[np.int64]:
-        """Give values · 2ᶠ, rounded."""
-        return _whole(values, self.fraction)
-
 
 def plan_fixed_point(
     offset: float | NDArray[np.float32],
@@ -92,20 +88,17 @@ def plan_fixed_point(
     fraction = _fraction(gains, addends, 32 if per_pixel else 40)
     if fraction < 1 or not (is_whole(gains, fraction) or _RAW_TOP * 2.0 ** -(fraction + 1) <= COARSEST):
         return None
-    plan = FixedPoint(fraction, 0, 0, np.zeros((0, 0), np.uint16), np.zeros((0, 0), np.int32), 0)
-    gain_map, number = plan.gain_map, int(plan.whole(gains)) if not per_pixel else 0
+    number, gain_map = 0 if per_pixel else int(whole(gains, fraction)), np.zeros((0, 0), np.uint16)
     if per_pixel:
-        gain_map = plan.whole(gains).astype(np.uint32)
+        gain_map = whole(gains, fraction).astype(np.uint32)
         # Half the traffic, where 16 bits of another fraction hold the same gains: those of a flat map, or whole ones.
         narrow = _fraction(gains, addends, 16)
         if narrow >= 1 and is_whole(gains, narrow) and is_whole(addends, narrow):
-            plan = FixedPoint(narrow, 0, 0, plan.gain_map, plan.addend_map, 0)
-            gain_map = plan.whole(gains).astype(np.uint16)
+            fraction, gain_map = narrow, whole(gains, narrow).astype(np.uint16)
     if not per_cell:
-        return FixedPoint(fraction, number, int(plan.whole(addends)), gain_map, plan.addend_map, 0)
-    sums = plan.whole(cell_sums(np.broadcast_to(addends, frame_shape), factor))
-    addend_map, shift = _narrow(sums, plan.fraction)
-    return FixedPoint(plan.fraction, number, 0, gain_map, addend_map, shift)
+        return FixedPoint(fraction, number, int(whole(addends, fraction)), gain_map, np.zeros((0, 0), np.int32), 0)
+    addend_map, shift = _narrow(whole(cell_sums(np.broadcast_to(addends, frame_shape), factor), fraction), fraction)
+    return FixedPoint(fraction, number, 0, gain_map, addend_map, shift)
 
 
 @dataclass(frozen=True)
@@ -135,10 +128,6 @@ class CellPoint:
     lift: int
     gain_map: NDArray[np.uint32]
     addend_map: NDArray[np.int64]
-
-    def whole(self, values: float | NDArray[Any]) -> NDArray[np.int64]:
-        """Give values · 2ᶠ, rounded."""
-        return _whole(values, self.fraction)
 
 
 def plan_cell_point(
@@ -181,20 +170,21 @@ def plan_cell_point(
     if not addends.ndim:
         sums = nothing
     elif cells.largest:
-        sums = _whole(np.broadcast_to(addends, frame_shape), fraction)
+        sums = whole(np.broadcast_to(addends, frame_shape), fraction)
     else:
-        sums = _whole(cell_sums(np.broadcast_to(addends, frame_shape), cells.factor, mode), fraction)
+        sums = whole(cell_sums(np.broadcast_to(addends, frame_shape), cells.factor, mode), fraction)
     return CellPoint(
         fraction,
-        gain=0 if gains.ndim else int(_whole(gains, fraction)),
-        addend=0 if addends.ndim else int(_whole(addends, fraction)),
-        lift=0 if cells.averaged else int(_whole(pedestal, fraction)),
-        gain_map=(_whole(gains, fraction) if gains.ndim else nothing).astype(np.uint32),
+        gain=0 if gains.ndim else int(whole(gains, fraction)),
+        addend=0 if addends.ndim else int(whole(addends, fraction)),
+        lift=0 if cells.averaged else int(whole(pedestal, fraction)),
+        gain_map=(whole(gains, fraction) if gains.ndim else nothing).astype(np.uint32),
         addend_map=np.ascontiguousarray(sums),
     )
 
 
-def _whole(values: float | NDArray[Any], fraction: int) -> NDArray[np.int64]:
+def whole(values: float | NDArray[Any], fraction: int) -> NDArray[np.int64]:
+    """Give values · 2ᶠ, rounded half to even."""
     return np.rint(np.ldexp(np.asarray(values, np.float64), fraction)).astype(np.int64)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .cuda_source import FACTORS
-from .fixed_point import CellPoint, FixedPoint, plan_cell_point, plan_fixed_point
+from .fixed_point import CellPoint, FixedPoint, plan_cell_point, plan_fixed_point, whole
 from .hot_pixels import HotCells
 from .lane import LanePlan
 from .views import USUAL, ViewPlan
@@ -147,7 +147,7 @@ def plan_gpu(lane: LanePlan) -> GpuPlan | str:
     if fixed is None:
         return "the GPU computes in 62 bits, and offset and gain span more"
     gains = fixed.gain_map if fixed.gain_map.size else np.broadcast_to(np.int64(fixed.gain), shape)
-    product = np.broadcast_to(fixed.whole(np.float64(offset) * np.float64(gain)), shape)
+    product = np.broadcast_to(whole(np.float64(offset) * np.float64(gain), fixed.fraction), shape)
     hot = _by_block(lane.hot, lane.levels[0], BLOCK_SPAN // factor if usual else BLOCK_CELLS, gains, product)
     t, c, z = lane.step
     return GpuPlan(
