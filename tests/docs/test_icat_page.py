@@ -1,6 +1,7 @@
 """docs/icat.md against the code: settings, rights, parameters, placeholders, and what is said of rules."""
 
 import importlib.util
+import re
 import tomllib
 
 import yaml
@@ -76,3 +77,14 @@ def test_an_icat_in_containers_is_there_only_for_who_asks():
     assert all(compose["services"][name]["image"].startswith("${ICAT_") for name in asked)
     named = {v.split(":")[0] for s in compose["services"].values() for v in s["volumes"] if v[0] not in "./$"}
     assert named <= set(compose["volumes"])
+
+
+def test_the_page_names_what_containers_must_be_told_and_connects_the_service():
+    text = (ROOT / "docker" / "compose.yaml").read_text()
+    page = PAGE.read_text()
+    assert set(re.findall(r"\$\{(ICAT_\w+)", text)) == set(re.findall(r"\bICAT_[A-Z_]+", page)), "more, or less"
+    (mine,) = [yaml.safe_load(block.text) for block in blocks(PAGE) if block.language == "yaml"]
+    shipped, own = yaml.safe_load(text)["services"]["octostream"], mine["services"]["octostream"]
+    assert own["command"][:-2] == shipped["command"]
+    option, file = own["command"][-2:]
+    assert (option, file.startswith(own["volumes"][0].split(":")[1] + "/")) == ("--config", True)
