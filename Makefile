@@ -4,6 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
 CUDA ?= cuda12
+JOBS ?= 2
 
 .PHONY: demo demo-icat test test-gpu chaos lint bench clean
 
@@ -18,8 +19,9 @@ demo: $(VENV)/installed  ## the whole system on this machine: make demo ARGS="--
 demo-icat: $(VENV)/installed  ## the same, registered in a stand-in for ICAT: make demo-icat ARGS="--seconds 5"
 	@$(BIN)/python -m octostream.tests.icat_server.demo $(ARGS)
 
-test: $(VENV)/installed  ## all tests: make test ARGS="tests/stream -q"
-	$(BIN)/pytest $(ARGS)
+test: $(VENV)/installed  ## all tests, those that measure speed alone at the end: make test ARGS="tests/stream -q"
+	$(BIN)/pytest -n $(JOBS) --dist loadfile -m "not rate" $(ARGS)
+	$(BIN)/pytest $(ARGS) -m rate || test $$? -eq 5  # 5: none of them was asked for
 
 test-gpu: $(VENV)/installed  ## what needs a CUDA device: make test-gpu CUDA=cuda13
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(CUDA)]"
