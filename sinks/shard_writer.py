@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import product as grid
 from pathlib import Path
@@ -86,15 +86,19 @@ class ShardWriter:
         """
         file.parent.mkdir(parents=True, exist_ok=True)
         index = np.full((*self._grid, 2), ABSENT, np.uint64)
-        with taking_place(file) as unfinished, closing(AppendedFile(unfinished)) as made:
-            for at, encoded in self._encoded(part):
+        with (
+            taking_place(file) as unfinished,
+            closing(AppendedFile(unfinished)) as made,
+            closing(self._encoded(part)) as chunks,
+        ):
+            for at, encoded in chunks:
                 index[at] = made.nbytes, len(encoded)
                 made.append(encoded)
             made.append(self._encoded_index(index.reshape(-1, 2)))
             made.sync()
             return made.nbytes
 
-    def _encoded(self, part: NDArray[Any]) -> Iterator[tuple[tuple[int, ...], bytes]]:
+    def _encoded(self, part: NDArray[Any]) -> Generator[tuple[tuple[int, ...], bytes]]:
         """Give the chunks of a part that are not left out, encoded, by their place among the shard's chunks."""
         chunks = _in_memory(self._metadata, self._shared, sparse=self._sparse)  # this call's own
         slabs = _slabs(self._shard, self._chunk, part.shape, part.dtype)
