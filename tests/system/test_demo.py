@@ -10,7 +10,7 @@ import pytest
 
 from .conftest import until
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.rate]
 
 RATE_HZ = 95.0
 

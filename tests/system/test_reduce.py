@@ -15,6 +15,8 @@ pytestmark = pytest.mark.system
 TIMES = {"timestamp_ns", "committed_ns"}
 #: What the provenance says of the run and its processes, not of the data.
 OF_THE_RUN = {"run", "devices"}
+#: Of the recording that is cut off in the middle: enough that no machine is done before it is cut off.
+BLOCKS = 120
 
 
 def frames_of(shape, seed=0):
@@ -112,9 +114,9 @@ def test_offline_and_live_give_the_same_bytes(shared_service, command, tmp_path,
 
 @pytest.fixture(scope="module")
 def many_blocks(tmp_path_factory):
-    """Give forty stacks of a block each, so that the work lasts many commits, and what is made of them at one go."""
+    """Give stacks of a block each, so that the work lasts many commits, and what is made of them at one go."""
     folder = tmp_path_factory.mktemp("many")
-    zarr.save_array(str(folder / "many.zarr"), frames_of((40, 1, 600, 8, 8)))
+    zarr.save_array(str(folder / "many.zarr"), frames_of((BLOCKS, 1, 600, 8, 8)))
     assert reduced(folder / "many.zarr", folder / "a.ome.zarr")["blocks_found"] == 0
     return folder / "many.zarr", products(folder / "a.ome.zarr")
 
@@ -145,7 +147,7 @@ def test_cut_off_in_the_middle_the_same_command_goes_on(many_blocks, tmp_path, n
     finally:
         made.end()
     there = len(commits(store))
-    assert 2 <= there < 40
+    assert 2 <= there < BLOCKS
     if number == signal.SIGKILL:
         assert code == -number
     else:
