@@ -16,7 +16,7 @@ TIMES = {"timestamp_ns", "committed_ns"}
 #: What the provenance says of the run and its processes, not of the data.
 OF_THE_RUN = {"run", "devices"}
 #: Of the recording that is cut off in the middle: enough that no machine is done before it is cut off.
-BLOCKS = 120
+BLOCKS = 80
 
 
 def frames_of(shape, seed=0):
