@@ -32,6 +32,7 @@ _KEPT: Final = {"moments": 8 + 8, "time_projections": 2 + 2 + 8}
 #: Why a step takes more than twice what memory alone would.
 _WHY: Final[dict[str, str]] = {
     "lane, numbers, bin 2": "computes: sums over cells, statistics, rounding, projections and levels in turn",
+    "lane, maps, bin 2": "a product with the gain for every pixel takes half of it; numbers multiply the sum of a cell",
     "histogram": "one increment a pixel takes half of it, exact sums a fifth",
     "focus": "the Sobel gradients take a third of it, a cosine transform of 512 x 512 a quarter",
     "hot_test": "two sorts of a float64 a pixel take 85 % of it",
