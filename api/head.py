@@ -299,7 +299,7 @@ class Head:
         held = taken_up(keeper)
         account = self._picture.accounts[row.id] = RunAccount(keeper.run)
         account.raw_bytes, account.stored_bytes = held.raw_bytes, held.stored_bytes
-        self._keeping.add(keeper, reduction, held.blocks)
+        self._keeping.add(keeper, reduction)
         self._keeping.show(row.id)
         log.info("run taken up again", run=row.id, blocks=len(held.blocks))
         event = hp.RunCreated(keeper.run, token, address, held.blocks, held.frames, found=True)

@@ -27,7 +27,6 @@ AGAIN_S = 2.0
 #: A store that is not there for so long has been removed; network disks may lose sight of one for a moment.
 REMOVED_S = 5.0
 
-_NO_BLOCKS = Ranges()
 
 log = structlog.get_logger()
 
@@ -144,11 +143,11 @@ class Keeping:
         self._sealing: Background[Sealed] = Background("seal", wake)
         self._deriving = Deriving(wake)
 
-    def add(self, keeper: StoreKeeper, reduction: Reduction, shown: Ranges = _NO_BLOCKS) -> None:
-        """Keep one more store, and follow it for the series of its recipe; blocks ``shown`` are not counted again."""
+    def add(self, keeper: StoreKeeper, reduction: Reduction) -> None:
+        """Keep one more store, and follow it for the series of its recipe; what the keeper has counted is not new."""
         self._keepers[keeper.run.id] = keeper
         self._needs[keeper.run.id] = head_need(keeper.run.plan, reduction)
-        self._shown[keeper.run.id] = shown
+        self._shown[keeper.run.id] = keeper.counted
         self._deriving.add(keeper.run.id, Path(keeper.run.store), reduction)
 
     @property

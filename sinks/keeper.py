@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..stream.errors import StoreError
 from ..stream.ledger import Ledger, Status
 from ..stream.model import Commit, Loss, Product, Run
+from ..stream.ranges import Ranges
 from ..stream.tables import Derived, Table
 from .account import account, frames_of, projection_only, unreadable
 from .arrays import context
@@ -137,6 +138,11 @@ class StoreKeeper:
     def committed(self) -> dict[int, Commit]:
         """Give the durable blocks by number, read from their records; a damaged record commits nothing."""
         return {commit.block: commit for commit in intact_commits(self._store)}
+
+    @property
+    def counted(self) -> Ranges:
+        """Blocks that are known to be committed; those that come to it while a run is taken up are not among them."""
+        return Ranges.of(self._growth)
 
     def publish(self, committed: Iterable[int]) -> bool:
         """Show readers all that may be shown, once these blocks are committed too.

@@ -15,6 +15,7 @@ import zmq
 from octostream.api.cataloguing import Cataloguing
 from octostream.api.described import Techniques
 from octostream.api.head import SEAL_STOP_S, Head, HeadSettings
+from octostream.api.keeping import taken_up
 from octostream.api.new_run import HALF_MADE, create_run
 from octostream.api.opening import check_opening
 from octostream.api.planned import reduction_without_maps
@@ -276,6 +277,22 @@ def test_frames_that_were_published_are_not_counted_again_when_their_run_is_take
     again.worker.say(m.Ready(again.worker.hear(m.Serve).run))
     again.worker.say(commit_block(store, 1))
     assert published(again, store, 2) == 4
+
+
+def test_a_block_that_is_committed_while_its_run_is_taken_up_is_shown(start, monkeypatch):
+    tier = start()
+    _, welcome = tier.open("meanwhile", Plan((2, 1, 4, 16, 16), rate_hz=4.0))
+    store = Path(welcome.store)
+    tier.close()
+
+    def late(keeper):
+        commit_block(store, 0)
+        return taken_up(keeper)
+
+    monkeypatch.setattr("octostream.api.head.taken_up", late)
+    again = start()
+    again.worker.say(m.Ready(again.worker.hear(m.Serve).run))
+    assert published(again, store, 1) == 4
 
 
 def test_a_sealed_run_whose_step_is_gone_stays_as_it_was(start, monkeypatch, tmp_path):

@@ -28,6 +28,7 @@ class SlowKeeper:
         self.inside = threading.Semaphore(0)
         self.at_once = self.most_at_once = 0
         self.error = None
+        self.counted = inner.counted
 
     def _slowly(self, work):
         self.at_once += 1
@@ -113,7 +114,8 @@ def test_only_what_is_new_is_asked_to_be_shown(keeping, keeper):
 def test_what_an_earlier_life_showed_is_neither_asked_nor_counted_again(keeping, keeper):
     run = keeper.run.id
     keeper.go.set()
-    keeping.add(keeper, REDUCTION, shown=Ranges.of([0]))
+    keeper.counted = Ranges.of([0])
+    keeping.add(keeper, REDUCTION)
     keeping.show(run)
     keeping.turn(0.0, {run: Ranges.of([0, 1])})
     (shown,) = soon(lambda: keeping.take_shown(0.0))
