@@ -75,13 +75,16 @@ class DirectFile:
         OSError
             As the system says.
         """
-        try:
-            write_at(self.handle, parts, offset, PAGE_BYTES)
-        except OSError as error:
-            if not self.direct or error.errno not in REFUSED:
-                raise
-            self._go_without()
-            write_at(self.handle, parts, offset)
+        if self.direct:
+            try:
+                write_at(self.handle, parts, offset, PAGE_BYTES)
+            except OSError as error:
+                if error.errno not in REFUSED:
+                    raise
+                self._go_without()
+            else:
+                return
+        write_at(self.handle, parts, offset)
 
     def close(self) -> None:
         """Close the file as it is."""
@@ -121,16 +124,18 @@ def write_at(handle: int, parts: Sequence[memoryview], offset: int, step: int = 
     Raises
     ------
     OSError
-        As the system says; EIO where it takes nothing and gives no reason.
+        As the system says; EIO where it takes nothing and gives no reason; EINVAL where it takes less than a step.
     """
     left = list(parts)
     total = sum(part.nbytes for part in left)
     done = 0
     while done < total:
         wrote = os.pwritev(handle, left, offset + done) if len(left) > 1 else os.pwrite(handle, left[0], offset + done)
-        wrote -= wrote % step if wrote < total - done else 0
         if wrote <= 0:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
+        wrote -= wrote % step if wrote < total - done else 0
+        if not wrote:  # less than can be gone on with, as on a disk of small blocks that is full: the next try says why
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         done += wrote
         left = _after(left, wrote)
 

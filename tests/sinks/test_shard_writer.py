@@ -123,6 +123,23 @@ def test_where_a_write_fails_the_older_shard_stays_and_nothing_beside_it(case, m
     assert len(chunks(file, (1, 1, 4, 1, 1))) == 2
 
 
+def test_a_disk_of_small_blocks_that_is_full_is_said_to_be_full(tmp_path, monkeypatch):
+    """It takes less than a page at the end, with which direct I/O cannot go on, and says why only at the next try."""
+    made, real, left = AppendedFile(tmp_path / "x"), os.pwrite, [PAGE_BYTES + 1024]
+
+    def pwrite(handle, data, offset):
+        taken = min(len(data), left[0] - offset)
+        if taken <= 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return min(real(handle, data, offset), taken)
+
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    made.append(bytes(3 * PAGE_BYTES))
+    with pytest.raises(OSError, match="No space left"):
+        made.sync()
+    made.close()
+
+
 def test_what_a_killed_process_of_the_same_number_left_is_in_nobodys_way(tmp_path):
     file = tmp_path / "x"
     file.write_bytes(b"torn" * 5000)
