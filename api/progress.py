@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from ..stream.clock import monotonic_s
 
@@ -15,6 +16,16 @@ from ..stream.clock import monotonic_s
 REFRESH_S = 0.2
 #: Where nobody watches a terminal, a line is printed this often, seconds.
 LINE_S = 2.0
+
+
+def bars(console: Console, *columns: ProgressColumn, auto_refresh: bool = True) -> Progress:
+    """Make progress bars that are gone at the end.
+
+    What is written on standard error meanwhile is drawn above them where that is a terminal, too, and goes to a file
+    where it is a file.
+    """
+    redirect = sys.stderr.isatty()
+    return Progress(*columns, console=console, auto_refresh=auto_refresh, transient=True, redirect_stderr=redirect)
 
 
 @contextmanager
@@ -43,7 +54,7 @@ def frame_progress(console: Console, frames: int) -> Iterator[Callable[[int, int
         TextColumn("frames  {task.fields[rate]:6.1f} Hz  {task.fields[held]} on their way  {task.fields[late]} late"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console, auto_refresh=False, transient=True) as progress:
+    with bars(console, *columns, auto_refresh=False) as progress:
         task = progress.add_task("recording", total=frames, rate=0.0, held=0, late=0)
         began = monotonic_s()
 
@@ -123,9 +134,7 @@ def stages_progress(console: Console, *stages: tuple[str, str]) -> Iterator[Sequ
         yield [lambda done, total: None] * len(stages)
         return
     text = TextColumn("{task.description}"), TextColumn("{task.fields[things]}")
-    with Progress(
-        text[0], BarColumn(bar_width=32), MofNCompleteColumn(), text[1], console=console, transient=True
-    ) as p:
+    with bars(console, text[0], BarColumn(bar_width=32), MofNCompleteColumn(), text[1]) as p:
         tasks = [p.add_task(doing, total=None, visible=not k, things=of) for k, (doing, of) in enumerate(stages)]
         yield [partial(_advance, p, task) for task in tasks]
 

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
+
+from .progress import bars
 
 
 @contextmanager
@@ -19,6 +21,6 @@ def sample_progress(console: Console, name: str) -> Iterator[Callable[[int, int 
         Called with (bytes so far, bytes in all or None).
     """
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=32), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    with bars(console, *columns) as progress:
         task = progress.add_task(f"sample {name}", total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)

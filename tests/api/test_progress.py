@@ -1,7 +1,9 @@
 """What a person at a terminal sees of work that takes long."""
 
 import io
+import sys
 
+import pytest
 from octostream.api.progress import check_progress, stages_progress
 from rich.console import Console
 
@@ -30,3 +32,14 @@ def test_nothing_is_drawn_where_nobody_watches():
         for each in (*shows, show):
             each(1, 2)
     assert console.file.getvalue() == ""
+
+
+@pytest.mark.parametrize("terminal_too", [True, False])
+def test_what_goes_to_a_file_is_not_drawn_above_a_bar(monkeypatch, terminal_too):
+    console, err = terminal(), io.StringIO()
+    err.isatty = lambda: terminal_too
+    monkeypatch.setattr(sys, "stderr", err)
+    with stages_progress(console, ("reducing", "frames")):
+        print("a line of the log", file=sys.stderr)
+    assert ("a line of the log" in console.file.getvalue()) is terminal_too
+    assert ("a line of the log" in err.getvalue()) is not terminal_too
