@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,6 +56,11 @@ class OwnerNotes:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        with self._file.with_suffix(".lock").open("w") as lock:
+        # Opened to be read, which a lock on a local disk is content with: the file may be root's, who ran
+        # `catalogue owners` before the service ever noted anything.
+        lock = os.open(self._file.with_suffix(".lock"), os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+        finally:
+            os.close(lock)

@@ -1,6 +1,8 @@
 """Handing the data of runs over: the command as it is run, and what happens where it fails."""
 
+import fcntl
 import json
+import os
 import sys
 import threading
 import time
@@ -219,6 +221,23 @@ def test_what_was_not_run_is_noted_and_run_in_the_next_life(owners, ready, recor
         one.finish(60)
     assert {run for (run,), _ in recorded()} == {facts.run for facts in runs}
     assert notes.read() == {"failed": "code 4"}, "that waits for a person"
+
+
+def test_notes_are_locked_by_whoever_may_only_read_the_lock(tmp_path, monkeypatch):
+    """As the service is where `catalogue owners` was first run by root."""
+    locked = []
+
+    def lock(file, how):
+        locked.append((fcntl.fcntl(file, fcntl.F_GETFL) & os.O_ACCMODE, how))
+        flock(file, how)
+
+    flock = fcntl.flock
+    monkeypatch.setattr("octostream.sinks.catalogue.owner_notes.fcntl.flock", lock)
+    (tmp_path / "owners.lock").touch(0o444)
+    notes = OwnerNotes(tmp_path / "runs.sqlite")
+    notes.note(FACTS.run, NOT_RUN)
+    assert notes.not_run() == [FACTS.run]
+    assert locked == [(os.O_RDONLY, fcntl.LOCK_EX)], "root may write whatever the mode"
 
 
 def test_what_is_asked_for_again_meanwhile_is_done_once_more(owners, ready, recorder, tmp_path):
