@@ -23,9 +23,15 @@ from .settings import PASSWORD_VARIABLE, USERNAME_VARIABLE, CatalogueSettings
 
 #: What was killed, and may be one that cannot be, is waited for so long, seconds.
 KILLED_S = 5.0
+#: What is sent to a process that is to end; any other that ends one is of its own doing.
+_STOPS = frozenset({signal.SIGTERM, signal.SIGKILL, signal.SIGHUP, signal.SIGINT})
 _LONGEST_WHY = 500
 
 log = structlog.get_logger()
+
+
+class StoppedError(OctostreamError):
+    """Somebody else ended the command: that says nothing about how it would have gone."""
 
 
 def users_of(lookup: Lookup, facts: RunFacts) -> Sequence[str]:
@@ -47,6 +53,13 @@ def run_owner_command(command: OwnerCommand, timeout_s: float) -> str:
     """Run a command without a shell; gives why it failed, or nothing.
 
     It does not see who octostream logs in as. After the time given it is killed, with all that it started.
+
+    Raises
+    ------
+    StoppedError
+        It was ended by a signal that did not come from here, as when a service is stopped with all that it started.
+    OSError
+        The disk has no room for what it says.
     """
     if not command.arguments:
         return "ICAT names no user of the investigation that the account may see"
@@ -75,6 +88,8 @@ def run_owner_command(command: OwnerCommand, timeout_s: float) -> str:
                 process.wait(KILLED_S)
         if code == 0:
             return f"left out: {', '.join(map(ascii, command.left_out))}" if command.left_out else ""
+        if -code in _STOPS:
+            raise StoppedError(f"{command.arguments[0]} was ended by {signal.Signals(-code).name}", "run it again")
         said.seek(0)
         last = said.read()[-_LONGEST_WHY:].decode(errors="replace").strip().splitlines()[-1:]
         return f"{command.arguments[0]} ended with code {code}" + (f": {last[0]}" if last else "")
@@ -109,6 +124,7 @@ class Owners:
         self._changed = threading.Condition()
         self._waiting = dict.fromkeys(notes.not_run())  # ids alone: as many as there are runs, at most
         self._ending = False
+        self._over = False
         self._thread = threading.Thread(target=self._work, name="owners", daemon=True)
         self._thread.start()
 
@@ -125,6 +141,8 @@ class Owners:
             self._ending = True
             self._changed.notify()
         self._thread.join(timeout_s)
+        with self._changed:
+            self._over = True  # what the facts are read from is closed now; what waits keeps its note
 
     def _work(self) -> None:
         while (run := self._next()) is not None:
@@ -132,13 +150,14 @@ class Owners:
             if why:
                 log.warning("the owners of a run's data are not as they should be", run=run, why=why)
             with self._changed:
-                if run not in self._waiting:  # else it is to be run once more
+                # Else it is to be run once more, or failed because the service ends: so it is left to the next life.
+                if run not in self._waiting and not (self._over and why):
                     self._note(run, why)
 
     def _next(self) -> str | None:
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._ending)
-            if not self._waiting:
+            if self._over or not self._waiting:
                 return None
             run = next(iter(self._waiting))
             del self._waiting[run]
@@ -156,6 +175,9 @@ class Owners:
                 return ""
             command = owner_command(self._settings.owner_command, facts, self._users(facts))
             return run_owner_command(command, self._settings.owner_s)
+        except StoppedError as error:
+            log.warning("owner_command was stopped", run=run, why=str(error))
+            return NOT_RUN
         except Exception as error:  # noqa: BLE001 - whatever happens is no reason to end
             return judge(error, 1).reason
 

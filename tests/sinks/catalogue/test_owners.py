@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -16,8 +17,9 @@ from octostream.sinks.catalogue.lookup import Lookup
 from octostream.sinks.catalogue.outbox import Registered
 from octostream.sinks.catalogue.owner_command import owner_command
 from octostream.sinks.catalogue.owner_notes import NOT_RUN, OwnerNotes
-from octostream.sinks.catalogue.owners import Owners, run_owner_command, users_of
+from octostream.sinks.catalogue.owners import Owners, StoppedError, run_owner_command, users_of
 from octostream.sinks.catalogue.settings import PASSWORD_VARIABLE, USERNAME_VARIABLE, CatalogueSettings, Credentials
+from octostream.stream.errors import StoreError
 from octostream.tests.icat_server.seed import FACILITY, PASSWORDS, PROPOSAL
 from pydantic import ValidationError
 
@@ -129,9 +131,15 @@ def test_users_are_those_of_the_investigation_and_visit(connection, ready):
 def owners(settings, connection, tmp_path):
     made = []
 
-    def start(command, runs=(FACTS,), **changes):
+    def start(command, runs=(FACTS,), closed=None, **changes):
         told, known = settings.model_copy(update={"owner_command": command, **changes}), {r.run: r for r in runs}
-        made.append(Owners(told, connection, OwnerNotes(tmp_path / "runs.sqlite"), known.get))
+
+        def facts(run):
+            if closed is not None and closed.is_set():
+                raise StoreError("the outbox is closed")
+            return known.get(run)
+
+        made.append(Owners(told, connection, OwnerNotes(tmp_path / "runs.sqlite"), facts))
         return made[-1]
 
     yield start
@@ -205,22 +213,50 @@ def _await(file):
 
 def test_what_was_not_run_is_noted_and_run_in_the_next_life(owners, ready, recorder, tmp_path):
     command, recorded = recorder
-    gate, notes = tmp_path / "gate", OwnerNotes(tmp_path / "runs.sqlite")
+    gate, closed, notes = tmp_path / "gate", threading.Event(), OwnerNotes(tmp_path / "runs.sqlite")
     runs = [facts_of(n, investigation=PROPOSAL, visit="1") for n in range(3)]
     notes.note("failed", "code 4")
-    killed = owners((*gated(gate, *command), "{run}"), runs, owner_s=60.0)
+    killed = owners((*gated(gate, *command), "{run}"), runs, closed, owner_s=60.0)
     for facts in runs:
         killed.look_after(facts.run)
     assert notes.read() == {facts.run: NOT_RUN for facts in runs} | {"failed": "code 4"}
     _await(tmp_path / "gate.begun")
     killed.finish(0)
-    killed._waiting.clear()
-    following = owners((*command, "{run}"), runs[1:])
+    closed.set()
     gate.touch()
-    for one in (killed, following):
-        one.finish(60)
+    killed.finish(60)
+    assert notes.not_run() == [facts.run for facts in runs[1:]]
+    owners((*command, "{run}"), runs[1:]).finish(60)
     assert {run for (run,), _ in recorded()} == {facts.run for facts in runs}
     assert notes.read() == {"failed": "code 4"}, "that waits for a person"
+
+
+@pytest.mark.parametrize("end", ["raise SystemExit(4)", "os.kill(os.getpid(), 15)"])
+def test_a_command_that_fails_while_the_service_ends_is_run_in_the_next_life(owners, ready, tmp_path, end):
+    """A service that is stopped is signalled with all that it started, or what the command needs goes with it."""
+    gate, notes = tmp_path / "gate", OwnerNotes(tmp_path / "runs.sqlite")
+    ending = owners(gated(gate, sys.executable, "-c", end), owner_s=60.0)
+    ending.look_after(FACTS.run)
+    _await(tmp_path / "gate.begun")
+    ending.finish(0)
+    gate.touch()
+    ending.finish(60)
+    assert notes.not_run() == [FACTS.run]
+
+
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGKILL, signal.SIGHUP, signal.SIGINT])
+def test_a_command_that_was_stopped_has_not_failed(by):
+    unheeded = (
+        "import signal; signal.signal(2, signal.SIG_DFL); " if by == signal.SIGINT else ""
+    )  # else Python takes it
+    kills = (sys.executable, "-c", f"import os; {unheeded}os.kill(os.getpid(), {by:d})")
+    with pytest.raises(StoppedError, match=f"was ended by {by.name}"):
+        run_owner_command(owner_command(kills, FACTS, []), 60)
+
+
+def test_a_command_that_crashes_has_failed():
+    crashes = (sys.executable, "-c", "import os; os.kill(os.getpid(), 6)")
+    assert "ended with code -6" in run_owner_command(owner_command(crashes, FACTS, []), 60)
 
 
 def test_notes_are_locked_by_whoever_may_only_read_the_lock(tmp_path, monkeypatch):
