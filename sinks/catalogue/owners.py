@@ -12,6 +12,7 @@ from contextlib import suppress
 
 import structlog
 
+from ...stream.clock import monotonic_s
 from ...stream.errors import OctostreamError
 from .connection import Connection
 from .facts import RunFacts
@@ -19,6 +20,7 @@ from .failures import judge
 from .lookup import Lookup
 from .owner_command import OwnerCommand, owner_command
 from .owner_notes import NOT_RUN, OwnerNotes
+from .owner_queue import OwnerQueue
 from .settings import PASSWORD_VARIABLE, USERNAME_VARIABLE, CatalogueSettings
 
 #: What was killed, and may be one that cannot be, is waited for so long, seconds.
@@ -122,7 +124,8 @@ class Owners:
         self._notes = notes
         self._facts_of = facts_of
         self._changed = threading.Condition()
-        self._waiting = dict.fromkeys(notes.not_run())  # ids alone: as many as there are runs, at most
+        self._queue = OwnerQueue()
+        self._queue.load(notes.not_run())
         self._ending = False
         self._over = False
         self._thread = threading.Thread(target=self._work, name="owners", daemon=True)
@@ -132,11 +135,11 @@ class Owners:
         """Have the command run for a run soon, once for all that was asked meanwhile; does not wait for it."""
         with self._changed:
             self._note(run, NOT_RUN)
-            self._waiting[run] = None
+            self._queue.ask(run)
             self._changed.notify()
 
     def finish(self, timeout_s: float) -> None:
-        """Wait, at most so long, until what waits is done; the rest is left to the next life."""
+        """Wait, at most so long, until what is due is done; the rest is left to the next life."""
         with self._changed:
             self._ending = True
             self._changed.notify()
@@ -146,40 +149,59 @@ class Owners:
 
     def _work(self) -> None:
         while (run := self._next()) is not None:
-            why = self._hand_over(run)
-            if why:
-                log.warning("the owners of a run's data are not as they should be", run=run, why=why)
-            with self._changed:
-                # Else it is to be run once more, or failed because the service ends: so it is left to the next life.
-                if run not in self._waiting and not (self._over and why):
-                    self._note(run, why)
+            try:
+                command = self._command(run)
+                why = "" if command is None else self._outcome(command)
+            except Exception as error:  # noqa: BLE001 - whatever happens is no reason to end: it is judged
+                self._not_run(run, error)
+            else:
+                self._settle(run, why)
 
     def _next(self) -> str | None:
+        """Give the next run that is due; None at the end, when none is: a server that is away is not waited for."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._ending)
-            if self._over or not self._waiting:
-                return None
-            run = next(iter(self._waiting))
-            del self._waiting[run]
-            return run
+            while not self._over:
+                if (run := self._queue.take(monotonic_s())) is not None:
+                    return run
+                if self._ending:
+                    return None
+                self._changed.wait(self._queue.wait_s(monotonic_s()))
+            return None
+
+    def _command(self, run: str) -> OwnerCommand | None:
+        """Give what is to be run; None for a run that is not there any more."""
+        if (facts := self._facts_of(run)) is None:
+            return None
+        return owner_command(self._settings.owner_command, facts, self._users(facts))
+
+    def _outcome(self, command: OwnerCommand) -> str:
+        try:
+            return run_owner_command(command, self._settings.owner_s)
+        except OSError as error:  # of this machine: ICAT has answered
+            return f"{command.arguments[0]} cannot be run: {error}"
+
+    def _not_run(self, run: str, error: Exception) -> None:
+        with self._changed:
+            failure = self._queue.failed(run, error, monotonic_s())
+        if failure.kind == "park":
+            self._settle(run, failure.reason)
+        else:
+            log.warning("the data of a run are not handed over yet", run=run, why=failure.reason)
+
+    def _settle(self, run: str, why: str) -> None:
+        if why:
+            log.warning("the owners of a run's data are not as they should be", run=run, why=why)
+        with self._changed:
+            self._queue.done(run)
+            # Else it is to be run once more, or failed because the service ends: so it is left to the next life.
+            if run not in self._queue and not (self._over and why):
+                self._note(run, why)
 
     def _note(self, run: str, why: str) -> None:
         try:
             self._notes.note(run, why)
         except (OctostreamError, OSError) as error:
             log.warning("it cannot be noted how owner_command went", run=run, why=str(error))
-
-    def _hand_over(self, run: str) -> str:
-        try:
-            if (facts := self._facts_of(run)) is None:
-                return ""
-            command = owner_command(self._settings.owner_command, facts, self._users(facts))
-            return run_owner_command(command, self._settings.owner_s)
-        except StoppedError as error:
-            log.warning("owner_command was stopped", run=run, why=str(error))
-            return NOT_RUN
-        except Exception as error:  # noqa: BLE001 - whatever happens is no reason to end
-            return judge(error, 1).reason
 
     def _users(self, facts: RunFacts) -> Sequence[str]:
         """Ask for the users; where the session has ended meanwhile, begin another and ask again."""

@@ -11,6 +11,7 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from octostream.sinks.catalogue.connection import Connection
 from octostream.sinks.catalogue.delivery import Delivery
 from octostream.sinks.catalogue.intent import Intent
 from octostream.sinks.catalogue.lookup import Lookup
@@ -19,6 +20,7 @@ from octostream.sinks.catalogue.owner_command import owner_command
 from octostream.sinks.catalogue.owner_notes import NOT_RUN, OwnerNotes
 from octostream.sinks.catalogue.owners import Owners, StoppedError, run_owner_command, users_of
 from octostream.sinks.catalogue.settings import PASSWORD_VARIABLE, USERNAME_VARIABLE, CatalogueSettings, Credentials
+from octostream.sinks.catalogue.weather import Weather
 from octostream.stream.errors import StoreError
 from octostream.tests.icat_server.seed import FACILITY, PASSWORDS, PROPOSAL
 from pydantic import ValidationError
@@ -131,15 +133,9 @@ def test_users_are_those_of_the_investigation_and_visit(connection, ready):
 def owners(settings, connection, tmp_path):
     made = []
 
-    def start(command, runs=(FACTS,), closed=None, **changes):
+    def start(command, runs=(FACTS,), facts=None, by=connection, **changes):
         told, known = settings.model_copy(update={"owner_command": command, **changes}), {r.run: r for r in runs}
-
-        def facts(run):
-            if closed is not None and closed.is_set():
-                raise StoreError("the outbox is closed")
-            return known.get(run)
-
-        made.append(Owners(told, connection, OwnerNotes(tmp_path / "runs.sqlite"), facts))
+        made.append(Owners(told, by, OwnerNotes(tmp_path / "runs.sqlite"), facts or known.get))
         return made[-1]
 
     yield start
@@ -205,9 +201,9 @@ def gated(gate, *command):
     return (command[0], "-c", waits + command[2], *command[3:])
 
 
-def _await(file):
+def _await(done):
     deadline = time.monotonic() + 60
-    while not file.exists() and time.monotonic() < deadline:
+    while not done() and time.monotonic() < deadline:
         threading.Event().wait(0.01)
 
 
@@ -215,16 +211,25 @@ def test_what_was_not_run_is_noted_and_run_in_the_next_life(owners, ready, recor
     command, recorded = recorder
     gate, closed, notes = tmp_path / "gate", threading.Event(), OwnerNotes(tmp_path / "runs.sqlite")
     runs = [facts_of(n, investigation=PROPOSAL, visit="1") for n in range(3)]
+    asked = []
+
+    def facts(run):
+        asked.append(run)
+        if closed.is_set():
+            raise StoreError("the outbox is closed")
+        return next(one for one in runs if one.run == run)
+
     notes.note("failed", "code 4")
-    killed = owners((*gated(gate, *command), "{run}"), runs, closed, owner_s=60.0)
+    killed = owners((*gated(gate, *command), "{run}"), facts=facts, owner_s=60.0)
     for facts in runs:
         killed.look_after(facts.run)
     assert notes.read() == {facts.run: NOT_RUN for facts in runs} | {"failed": "code 4"}
-    _await(tmp_path / "gate.begun")
+    _await((tmp_path / "gate.begun").exists)
     killed.finish(0)
     closed.set()
     gate.touch()
     killed.finish(60)
+    assert asked == [runs[0].run]
     assert notes.not_run() == [facts.run for facts in runs[1:]]
     owners((*command, "{run}"), runs[1:]).finish(60)
     assert {run for (run,), _ in recorded()} == {facts.run for facts in runs}
@@ -237,7 +242,7 @@ def test_a_command_that_fails_while_the_service_ends_is_run_in_the_next_life(own
     gate, notes = tmp_path / "gate", OwnerNotes(tmp_path / "runs.sqlite")
     ending = owners(gated(gate, sys.executable, "-c", end), owner_s=60.0)
     ending.look_after(FACTS.run)
-    _await(tmp_path / "gate.begun")
+    _await((tmp_path / "gate.begun").exists)
     ending.finish(0)
     gate.touch()
     ending.finish(60)
@@ -257,6 +262,74 @@ def test_a_command_that_was_stopped_has_not_failed(by):
 def test_a_command_that_crashes_has_failed():
     crashes = (sys.executable, "-c", "import os; os.kill(os.getpid(), 6)")
     assert "ended with code -6" in run_owner_command(owner_command(crashes, FACTS, []), 60)
+
+
+class Counted(Connection):
+    """A connection that knows how often it was asked for."""
+
+    asked = 0
+
+    def client(self):
+        self.asked += 1
+        return super().client()
+
+
+def test_a_service_that_starts_while_icat_is_away_runs_the_command_when_it_is_back(
+    owners, ready, settings, recorder, tmp_path, icat_server
+):
+    command, recorded = recorder
+    notes = OwnerNotes(tmp_path / "runs.sqlite")
+    runs = [facts_of(n, investigation=PROPOSAL, visit="1") for n in range(2)]
+    for facts in runs:
+        notes.note(facts.run, NOT_RUN)
+    icat_server.refuse()
+    by = Counted(settings.model_copy(update={"timeout_s": 20.0}), Credentials("ingester", PASSWORDS["ingester"]))
+    waiting = owners((*command, "{users}", "{run}"), runs, by=by)
+    _await(lambda: by.asked > 1)  # the first was judged, then
+    assert notes.not_run() == [facts.run for facts in runs]
+    icat_server.accept()
+    _await(lambda: not notes.read())
+    waiting.finish(60)
+    assert sorted(recorded()) == [[["alice", facts.run], []] for facts in runs]
+
+
+def test_icat_that_drops_out_before_it_is_asked_for_the_users_is_waited_for(
+    owners, ready, connection, recorder, tmp_path, icat_server, monkeypatch
+):
+    command, recorded = recorder
+    notes = OwnerNotes(tmp_path / "runs.sqlite")
+    failed, away = threading.Event(), Weather.away
+    monkeypatch.setattr(Weather, "away", lambda self, now_s: (away(self, now_s + 3600), failed.set()))
+    icat_server.refuse()
+    waiting = owners((*command, "{run}"))
+    waiting.look_after(FACTS.run)
+    assert failed.wait(60)
+    assert notes.not_run() == [FACTS.run]
+    icat_server.accept()
+    waiting.look_after(FACTS.run)  # as the service does when ICAT has been told of a run: it is back, then
+    _await(lambda: not notes.read())
+    assert recorded() == [[[FACTS.run], []]]
+
+
+def test_the_end_does_not_wait_for_icat(owners, ready, recorder, tmp_path, icat_server, monkeypatch):
+    failed, away = threading.Event(), Weather.away
+    monkeypatch.setattr(Weather, "away", lambda self, now_s: (away(self, now_s + 3600), failed.set()))
+    icat_server.refuse()
+    waiting = owners((*recorder[0], "{run}"))
+    waiting.look_after(FACTS.run)
+    assert failed.wait(60)
+    waiting.finish(60)
+    assert not waiting._thread.is_alive()
+    assert OwnerNotes(tmp_path / "runs.sqlite").not_run() == [FACTS.run]
+
+
+def test_a_command_that_was_stopped_is_run_again(owners, ready, recorder, tmp_path):
+    command, recorded = recorder
+    mark, notes = tmp_path / "mark", OwnerNotes(tmp_path / "runs.sqlite")
+    once = f"import os\nif not os.path.exists({str(mark)!r}): open({str(mark)!r}, 'w'); os.kill(os.getpid(), 15)\n"
+    owners((command[0], "-c", once + command[2], *command[3:], "{run}")).look_after(FACTS.run)
+    _await(lambda: not notes.read())
+    assert recorded() == [[[FACTS.run], []]]
 
 
 def test_notes_are_locked_by_whoever_may_only_read_the_lock(tmp_path, monkeypatch):
@@ -281,7 +354,7 @@ def test_what_is_asked_for_again_meanwhile_is_done_once_more(owners, ready, reco
     gate, notes = tmp_path / "gate", OwnerNotes(tmp_path / "runs.sqlite")
     one = owners((*gated(gate, *command), "{run}"), owner_s=60.0)
     one.look_after(FACTS.run)
-    _await(tmp_path / "gate.begun")
+    _await((tmp_path / "gate.begun").exists)
     for _ in range(3):
         one.look_after(FACTS.run)
     gate.touch()
