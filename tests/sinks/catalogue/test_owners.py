@@ -195,9 +195,14 @@ def test_whoever_asks_does_not_wait(owners, ready, tmp_path):
 
 
 def gated(gate, *command):
-    """Give a template of a command that makes a file, waits for another, and then does what another command does."""
-    begun = f"import os, sys, threading\nopen({str(gate) + '.begun'!r}, 'w')\n"
-    waits = f"{begun}while not os.path.exists({str(gate)!r}): threading.Event().wait(0.01)\n"
+    """Give a template of a command that makes a file, waits for another, and then does what another command does.
+
+    It also ends when its own file is gone, with the folder of a test that is over: nobody else might end it.
+    """
+    mark = f"{gate}.begun"
+    begun = f"import os, sys, threading\nopen({mark!r}, 'w')\n"
+    still = f"os.path.exists({mark!r}) and not os.path.exists({str(gate)!r})"
+    waits = f"{begun}while {still}: threading.Event().wait(0.01)\n"
     return (command[0], "-c", waits + command[2], *command[3:])
 
 
